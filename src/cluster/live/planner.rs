@@ -1,0 +1,131 @@
+//! Decides which watches there are, and starts and stops them.
+//!
+//! Owns every watch: when it is dropped, they end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::Shared;
+use super::scopes::Scope;
+use super::watcher::{Place, Watcher};
+use crate::backoff::Backoff;
+use crate::discovery::{ApiResource, Catalog};
+
+/// Kinds listed at once at the start. What they hold in memory at a time is
+/// bounded by this many network buffers.
+const STARTING: usize = 24;
+
+/// How one watch is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plan {
+    resource: Arc<ApiResource>,
+    full: bool,
+    reading: u64,
+}
+
+struct Running {
+    plan: Plan,
+    watch: AbortHandle,
+    /// Lowered before the scope is forgotten: an aborted task may be in the
+    /// middle of taking events in, and must not bring objects back.
+    alive: Arc<AtomicBool>,
+}
+
+/// Keeps the watches as they should be, until dropped.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut tasks = JoinSet::new();
+    let mut running: HashMap<Scope, Running> = HashMap::new();
+    let starting = Arc::new(Semaphore::new(STARTING));
+    let mut catalogs = shared.discovery.changes();
+    learn(&shared).await;
+    tasks.spawn({
+        let discovery = shared.discovery.clone();
+        async move { discovery.follow().await }
+    });
+    loop {
+        catalogs.mark_unchanged();
+        let asked = shared.scopes.asked();
+        let wanted = plan(&shared, &shared.discovery.catalog());
+        shared.scopes.plan(asked, wanted.iter().map(|(scope, plan)| (scope.clone(), plan.full)));
+        stop(&shared, &mut running, &wanted);
+        for (scope, plan) in wanted {
+            if running.contains_key(&scope) {
+                continue;
+            }
+            let alive = Arc::new(AtomicBool::new(true));
+            let place = Place { lane: running.len(), starting: starting.clone(), alive: alive.clone() };
+            let watcher = Watcher::new(shared.clone(), scope.clone(), plan.resource.clone(), plan.full, place);
+            let watch = tasks.spawn(watcher.run());
+            running.insert(scope, Running { plan, watch, alive });
+        }
+        tokio::select! {
+            _ = catalogs.changed() => {}
+            () = shared.replan.notified() => {}
+            // Only stopped watches end; their results are of no interest.
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+}
+
+/// Waits for the first picture of what is served.
+async fn learn(shared: &Shared) {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15), shared.connection.seed());
+    while let Err(error) = shared.discovery.refresh().await {
+        tracing::warn!(server = shared.connection.server(), %error, "discovery failed; trying again");
+        tokio::time::sleep(backoff.wait(None)).await;
+    }
+}
+
+fn plan(shared: &Shared, catalog: &Catalog) -> HashMap<Scope, Plan> {
+    let (coverage, managed) = (shared.coverage.load(), shared.managed.load());
+    let (options, reading) = (shared.options.load(), shared.reading.load(Ordering::Relaxed));
+    let mut plans = HashMap::new();
+    for resource in catalog.watchable() {
+        let kind = resource.gvk.group_kind();
+        if coverage.filter.excludes(&kind, shared.connection.server()) {
+            continue;
+        }
+        let namespaces: Vec<String> = match (coverage.namespaces.is_empty(), resource.namespaced) {
+            (true, _) => vec![String::new()],
+            (false, true) => coverage.namespaces.clone(),
+            (false, false) if coverage.cluster_resources => vec![String::new()],
+            (false, false) => Vec::new(),
+        };
+        let full = managed.contains(&kind) || options.tree_kinds.contains(&kind);
+        for namespace in namespaces {
+            let scope = Scope { kind: kind.clone(), namespace };
+            plans.insert(scope, Plan { resource: resource.clone(), full, reading });
+        }
+    }
+    plans
+}
+
+/// Stops watches that are not wanted, or not as they are. Objects of a scope
+/// that is not watched any more are taken out; those of one that is merely read
+/// in another way stay until its new listing corrects them.
+fn stop(shared: &Shared, running: &mut HashMap<Scope, Running>, wanted: &HashMap<Scope, Plan>) {
+    running.retain(|scope, known| {
+        let plan = wanted.get(scope);
+        if plan == Some(&known.plan) {
+            return true;
+        }
+        known.alive.store(false, Ordering::Release);
+        known.watch.abort();
+        if plan.is_none() {
+            let changes = {
+                let mut index = shared.write();
+                let kind = index.kind_id(&known.plan.resource.gvk);
+                let namespace =
+                    if scope.namespace.is_empty() { None } else { Some(index.namespace_id(&scope.namespace)) };
+                index.forget((kind, namespace))
+            };
+            shared.publisher.publish(changes);
+        }
+        false
+    });
+}

@@ -1,0 +1,161 @@
+//! The Application actor: one per application this replica owns.
+//!
+//! Owns the application's turn: at most one pass runs at a time, and whatever
+//! happens meanwhile is one more pass afterwards. A trigger carries a level and
+//! no data ([`crate::bell`]); the pass reads desired and observed state itself.
+//!
+//! A pass ([`pass`]) compares ([`compare`]), decides by pure functions of the
+//! engine, runs a sync where one is asked for ([`operate`]), deletes where the
+//! application goes ([`delete`]), and writes what is new. Between passes only
+//! [`Memory`] is kept: results that cost something and can be had again.
+//!
+//! Promises. An error or a panic in a pass ends that pass alone; it is tried
+//! again with growing waits. An idle application holds no timer and no task.
+//! Lost in a crash: nothing. The operation's progress is on the object.
+
+mod compare;
+mod comparison_status;
+mod delete;
+mod delete_hooks;
+mod destination;
+mod execute;
+mod memory;
+mod narrate;
+mod operate;
+mod pass;
+mod record;
+mod resolve;
+mod summary;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler, SpawnHandle, WrapFuture as _,
+};
+use argosy_engine::refresh::Level;
+use argosy_model::AppKey;
+
+pub(crate) use destination::project_name;
+
+use crate::bell::{Bell, Rung};
+use crate::context::Shared;
+use memory::Memory;
+use pass::Verdict;
+
+/// First and longest wait after a pass that failed.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(180));
+
+/// One application.
+pub(crate) struct Application {
+    shared: Arc<Shared>,
+    key: AppKey,
+    bell: Arc<Bell>,
+    /// `None` while a pass has it.
+    memory: Option<Box<Memory>>,
+    due: Option<Due>,
+    timer: Option<SpawnHandle>,
+    failures: u32,
+}
+
+/// Why the next pass runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// The object itself changed; the pass finds out what that means.
+    Object,
+    /// A comparison of at least this level is asked for.
+    Refresh(Level),
+}
+
+// === impl Application ===
+
+impl Application {
+    /// An application that begins with a comparison.
+    pub(crate) fn new(shared: Arc<Shared>, key: AppKey, bell: Arc<Bell>) -> Self {
+        let due = Some(Due::Refresh(Level::Latest));
+        Self { shared, key, bell, memory: Some(Box::default()), due, timer: None, failures: 0 }
+    }
+
+    /// Starts a pass if one is due and none runs.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        if self.due.is_none() {
+            return;
+        }
+        let Some(mut memory) = self.memory.take() else { return };
+        let due = self.due.take();
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let (shared, key) = (self.shared.clone(), self.key.clone());
+        let requested = match due {
+            Some(Due::Refresh(level)) => Some(level),
+            _ => None,
+        };
+        // On the shared pool: a pass computes, and this thread serves mailboxes.
+        let pass = tokio::spawn(async move {
+            let verdict = pass::run(&shared, &key, &mut memory, requested).await;
+            (memory, verdict)
+        });
+        ctx.spawn(pass.into_actor(self).map(|ended, actor, ctx| match ended {
+            Ok((memory, verdict)) => actor.on_pass(memory, verdict, ctx),
+            Err(error) => {
+                tracing::error!(application = %actor.key, %error, "a pass broke off; it is tried again");
+                actor.on_pass(Box::default(), Verdict::Failed, ctx);
+            }
+        }));
+    }
+
+    fn on_pass(&mut self, memory: Box<Memory>, verdict: Verdict, ctx: &mut Context<Self>) {
+        self.memory = Some(memory);
+        match verdict {
+            Verdict::Idle => self.failures = 0,
+            Verdict::Again(wait, level) => {
+                self.failures = 0;
+                self.wake_after(wait, level, ctx);
+            }
+            Verdict::Failed => {
+                self.failures = self.failures.saturating_add(1);
+                let wait = BACKOFF.0.saturating_mul(1 << self.failures.min(8)).min(BACKOFF.1);
+                self.wake_after(self.shared.jitter(wait, wait / 2), Level::Latest, ctx);
+            }
+            Verdict::Gone => {
+                ctx.stop();
+                return;
+            }
+        }
+        self.pump(ctx);
+    }
+
+    fn wake_after(&mut self, wait: Duration, level: Level, ctx: &mut Context<Self>) {
+        self.timer = Some(ctx.run_later(wait, move |actor, ctx| {
+            actor.timer = None;
+            actor.due = actor.due.max(Some(Due::Refresh(level)));
+            actor.pump(ctx);
+        }));
+    }
+}
+
+impl Actor for Application {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Rung> for Application {
+    type Result = ();
+
+    fn handle(&mut self, _: Rung, ctx: &mut Self::Context) {
+        let calls = self.bell.answer();
+        if calls.gone {
+            ctx.stop();
+            return;
+        }
+        let misses_kinds = self.memory.as_ref().is_none_or(|m| m.misses_kinds);
+        let level = calls.level.max((calls.kinds && misses_kinds).then_some(Level::Recorded));
+        let due = level.map(Due::Refresh).or(calls.object.then_some(Due::Object));
+        self.due = self.due.max(due);
+        self.pump(ctx);
+    }
+}

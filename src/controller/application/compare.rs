@@ -1,0 +1,419 @@
+//! Comparing one application: sources, targets, live state, and per resource
+//! whether they differ.
+//!
+//! Only what changed is computed: manifests come from the renderer's cache,
+//! targets are kept as long as what they were made of is the same, and a pair of
+//! objects that was compared before keeps its verdict.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argosy_cluster::KindState;
+use argosy_engine::compare::{PairContext, Pairing, Summary, pair_resources, summarize};
+use argosy_engine::condition::{Finding, Kind};
+use argosy_engine::diff::{DiffInput, Mode, diff};
+use argosy_engine::health::{BuiltIn, Contribution, contribution};
+use argosy_engine::normalize::Normalizer;
+use argosy_engine::refresh::{Level, Refresh};
+use argosy_engine::schema::Schemas;
+use argosy_engine::target::{TargetContext, Targets, prepare_targets};
+use argosy_model::options::SyncOptions;
+use argosy_model::{AppKey, GroupKind, Gvk, ResourceKey, names, object};
+use argosy_proto::v1alpha1::{Application, ApplicationSource, ApplicationSpec};
+use argosy_render::{Rendered, SourceType};
+use serde_json::Value;
+
+use super::destination::{self, Grounds};
+use super::memory::{Memory, PairVerdict, RememberedNormalizer, RememberedTargets};
+use super::resolve::{self, Sources};
+use crate::cluster::Target;
+use crate::context::Shared;
+use crate::normalizers;
+use crate::repository::Asked;
+
+/// What to compare with.
+pub(super) struct Request {
+    /// Sources and their revisions instead of the specification's own.
+    pub(super) sources: Option<Vec<ApplicationSource>>,
+    /// Commits to use instead of what the sources name; empty for none.
+    pub(super) revisions: Vec<String>,
+    /// How fresh revisions must be.
+    pub(super) level: Level,
+    /// Render anew.
+    pub(super) no_cache: bool,
+    /// Manifests handed in with an operation, instead of the sources'.
+    pub(super) manifests: Vec<Arc<Value>>,
+}
+
+/// A comparison that came through.
+pub(super) struct Compared {
+    pub(super) grounds: Grounds,
+    pub(super) target: Arc<Target>,
+    pub(super) pairing: Pairing,
+    pub(super) summary: Summary,
+    pub(super) revisions: Vec<String>,
+    pub(super) types: Vec<SourceType>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Why there is no comparison.
+pub(super) enum Failure {
+    /// The specification is wrong.
+    Spec(Vec<Finding>),
+    /// The repository or a source cannot be read.
+    Source {
+        finding: Finding,
+        /// Waiting may help.
+        transient: bool,
+    },
+    /// The destination cannot be read.
+    Live(Finding),
+}
+
+// === impl Request ===
+
+impl Request {
+    /// What a refresh compares with.
+    pub(super) fn refresh(refresh: &Refresh) -> Self {
+        Self {
+            sources: None,
+            revisions: Vec::new(),
+            level: refresh.level,
+            no_cache: refresh.hard,
+            manifests: Vec::new(),
+        }
+    }
+}
+
+/// Compares. Fast where nothing changed; never fails as a whole for one object.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    memory: &mut Memory,
+    key: &AppKey,
+    app: &Application,
+    request: &Request,
+) -> Result<Compared, Failure> {
+    let grounds = destination::find(shared, key, app).map_err(Failure::Spec)?;
+    let spec = app.spec.clone().unwrap_or_default();
+    let sources = load_sources(shared, key, app, &spec, request).await?;
+    let target = shared
+        .directory
+        .target(shared, key, &grounds.cluster.server)
+        .await
+        .map_err(|e| live_failure(&format!("failed to get cluster {:?}: {e}", grounds.cluster.server)))?;
+    let targets = remember_targets(shared, memory, key, &spec, &sources, &target);
+    let kinds = kinds_of(&targets);
+    target.live.manage(kinds.iter().cloned());
+    target.live.ready(&kinds).await;
+    check_kinds(&target, &kinds)?;
+
+    let pairing = pair(shared, memory, key, &grounds, &target, &targets).await?;
+    let compared = judge(shared, memory, &spec, app, &target, pairing).await?;
+    let mut findings = targets.findings.clone();
+    findings.extend(compared.0.findings.iter().cloned());
+    let summary = summarize(&compared.0.pairs, shared.home.settings().controller.resource_health_persist);
+    memory.compared_at = Some((shared.clock)());
+    memory.repository_failing_since = None;
+    Ok(Compared {
+        grounds,
+        target,
+        summary,
+        pairing: compared.0,
+        revisions: sources.revisions,
+        types: sources.types,
+        findings: findings.into_iter().chain(compared.1).collect(),
+    })
+}
+
+/// Reports a comparison's time under the name dashboards know.
+pub(super) fn observe(app: &Application, took: Duration) {
+    let destination = app.spec.as_ref().and_then(|s| s.destination.clone()).unwrap_or_default();
+    let namespace = app.metadata.as_ref().map(|m| m.namespace.clone()).unwrap_or_default();
+    metrics::histogram!("argocd_app_reconcile", "namespace" => namespace, "dest_server" => destination.server)
+        .record(took.as_secs_f64());
+}
+
+async fn load_sources(
+    shared: &Arc<Shared>,
+    key: &AppKey,
+    app: &Application,
+    spec: &ApplicationSpec,
+    request: &Request,
+) -> Result<Sources, Failure> {
+    if !request.manifests.is_empty() {
+        let rendered =
+            Arc::new(Rendered::new(request.manifests.iter().map(|m| Value::clone(m)).collect(), SourceType::Directory));
+        return Ok(Sources { revisions: request.revisions.clone(), rendered: vec![rendered], types: Vec::new() });
+    }
+    let sources = request.sources.clone().unwrap_or_else(|| resolve::sources_of(spec));
+    let recorded = recorded_revisions(app);
+    let asked = |index: usize| {
+        let pinned = request.revisions.get(index).filter(|r| !r.is_empty());
+        match (pinned, request.level) {
+            (Some(commit), _) => Asked::Commit(commit.clone()),
+            (None, Level::Remote) => Asked::Remote,
+            (None, Level::Tree | Level::Recorded) if recorded.get(index).is_some_and(|r| !r.is_empty()) => {
+                Asked::Commit(recorded[index].clone())
+            }
+            (None, _) => Asked::Latest,
+        }
+    };
+    resolve::generate(shared, key, spec, &sources, &asked, request.no_cache).await.map_err(|error| Failure::Source {
+        finding: Finding::new(Kind::ComparisonError, error.message),
+        transient: error.transient,
+    })
+}
+
+fn recorded_revisions(app: &Application) -> Vec<String> {
+    let Some(sync) = app.status.as_ref().and_then(|s| s.sync.as_ref()) else { return Vec::new() };
+    if sync.revisions.is_empty() { vec![sync.revision.clone()] } else { sync.revisions.clone() }
+}
+
+fn live_failure(reason: &str) -> Failure {
+    Failure::Live(Finding::new(Kind::ComparisonError, format!("Failed to load live state: {reason}")))
+}
+
+/// Targets as made last, if all they were made of is the same.
+fn remember_targets(
+    shared: &Shared,
+    memory: &mut Memory,
+    key: &AppKey,
+    spec: &ApplicationSpec,
+    sources: &Sources,
+    target: &Target,
+) -> Arc<Targets> {
+    let settings = shared.home.settings();
+    let namespace = spec.destination.as_ref().map(|d| d.namespace.clone()).unwrap_or_default();
+    let kinds = target.discovery_generation();
+    let same_sources = |known: &[Arc<Rendered>]| {
+        known.len() == sources.rendered.len() && known.iter().zip(&sources.rendered).all(|(a, b)| Arc::ptr_eq(a, b))
+    };
+    if let Some(known) = &memory.targets
+        && known.namespace == namespace
+        && known.kinds == kinds
+        && Arc::ptr_eq(&known.settings, &settings)
+        && same_sources(&known.rendered)
+    {
+        return known.targets.clone();
+    }
+    let catalog = target.discovery.catalog();
+    let misses = std::cell::Cell::new(false);
+    let is_namespaced = |gvk: &Gvk| {
+        let known = catalog.get(gvk).map(|r| r.namespaced).or_else(|| catalog.is_namespaced(&gvk.group_kind()));
+        misses.set(misses.get() || known.is_none());
+        known
+    };
+    let manifests: Vec<Arc<Value>> = sources.rendered.iter().flat_map(|r| r.manifests.iter().cloned()).collect();
+    let targets = prepare_targets(
+        &manifests,
+        &TargetContext {
+            instance: &key.instance_name(&shared.options.namespace),
+            namespace: &namespace,
+            tracking: &settings.tracking,
+            is_namespaced: &is_namespaced,
+            is_excluded: &|gvk| settings.filter.excludes(&gvk.group, &gvk.kind, &target.server),
+        },
+    );
+    memory.misses_kinds = misses.get();
+    let targets = Arc::new(targets);
+    let rendered = sources.rendered.clone();
+    memory.targets = Some(RememberedTargets { rendered, namespace, settings, kinds, targets: targets.clone() });
+    targets
+}
+
+fn kinds_of(targets: &Targets) -> Vec<GroupKind> {
+    let kinds: HashSet<GroupKind> = targets.objects.iter().map(|o| Gvk::of(o).group_kind()).collect();
+    kinds.into_iter().collect()
+}
+
+/// What is known of a kind that cannot be followed may be old, and nothing may
+/// be decided on it.
+fn check_kinds(target: &Target, kinds: &[GroupKind]) -> Result<(), Failure> {
+    for kind in kinds {
+        if let KindState::Failing(reason) = target.live.kind_state(kind) {
+            return Err(live_failure(&format!("failed to watch {kind}: {reason}")));
+        }
+    }
+    Ok(())
+}
+
+async fn pair(
+    shared: &Shared,
+    memory: &Memory,
+    key: &AppKey,
+    grounds: &Grounds,
+    target: &Target,
+    targets: &Targets,
+) -> Result<Pairing, Failure> {
+    let settings = shared.home.settings();
+    let instance = key.instance_name(&shared.options.namespace);
+    let owned = live_objects(memory, target, target.live.owned_by(&instance)).await?;
+    let known: HashSet<ResourceKey> = owned.iter().map(|o| ResourceKey::of(o)).collect();
+    let strangers: Vec<_> = targets
+        .objects
+        .iter()
+        .flat_map(|o| candidate_keys(o))
+        .filter(|key| !known.contains(key))
+        .filter_map(|key| target.live.get(&key))
+        .collect();
+    let strangers = live_objects(memory, target, strangers).await?;
+    let catalog = target.discovery.catalog();
+    let namespaced = |object: &Value| catalog.is_namespaced(&Gvk::of(object).group_kind()).unwrap_or(true);
+    let rules = &grounds.project.rules;
+    let (server, name) = (grounds.cluster.server.as_str(), grounds.cluster.name.as_str());
+    let context = PairContext {
+        app: key,
+        instance: &instance,
+        tracking: &settings.tracking,
+        owned: &owned,
+        live: &|key| strangers.iter().find(|o| ResourceKey::of(o) == *key).cloned(),
+        permits_live: &|o| rules.permits_live_resource(&ResourceKey::of(o), namespaced(o), server, name).permitted,
+        permits_target: &|o| rules.permits_kind(&Gvk::of(o).group_kind(), namespaced(o), object::name(o)).permitted,
+    };
+    Ok(pair_resources(&targets.objects, &context))
+}
+
+/// A target may turn out to be cluster-scoped when its kind is not known yet.
+fn candidate_keys(target: &Value) -> Vec<ResourceKey> {
+    let key = ResourceKey::of(target);
+    if key.namespace.is_empty() {
+        return vec![key];
+    }
+    let cluster_scoped = ResourceKey { namespace: "".into(), ..key.clone() };
+    vec![key, cluster_scoped]
+}
+
+/// Whole objects, parsed once per version; those not kept whole are read.
+async fn live_objects(
+    memory: &Memory,
+    target: &Target,
+    found: Vec<argosy_cluster::LiveObject>,
+) -> Result<Vec<Arc<Value>>, Failure> {
+    let mut out = Vec::with_capacity(found.len());
+    for live in found {
+        if let Some(known) =
+            memory.live(&live.key, &live.resource_version).filter(|_| !live.resource_version.is_empty())
+        {
+            out.push(known);
+        } else if let Some(full) = live.full() {
+            out.push(full);
+        } else {
+            let read = target.live.fetch(&live.key).await;
+            out.extend(read.map_err(|e| live_failure(&argosy_render::report(&e)))?.map(Arc::new));
+        }
+    }
+    Ok(out)
+}
+
+/// Says of each pair whether it differs and how it is doing.
+async fn judge(
+    shared: &Shared,
+    memory: &mut Memory,
+    spec: &ApplicationSpec,
+    app: &Application,
+    target: &Target,
+    mut pairing: Pairing,
+) -> Result<(Pairing, Vec<Finding>), Failure> {
+    let mut findings = Vec::new();
+    let normalizer = remember_normalizer(shared, memory, spec, &mut findings);
+    let mut fresh = std::collections::HashMap::with_capacity(pairing.pairs.len());
+    let mut schemas: Option<Arc<Schemas>> = None;
+    let options = sync_options(spec);
+    let server_side = options.has("ServerSideApply=true");
+    for pair in &mut pairing.pairs {
+        if let Some(known) =
+            memory.verdicts.remove(&pair.key).filter(|v| v.is_about(pair.target.as_ref(), pair.live.as_ref()))
+        {
+            pair.modified = known.modified;
+            pair.contribution = known.contribution.clone();
+            fresh.insert(pair.key.clone(), known);
+            continue;
+        }
+        if pair.target.is_some() && pair.live.is_some() {
+            if schemas.is_none() {
+                schemas = Some(load_schemas(target, &memory.targets).await?);
+            }
+            let mode = match (&pair.target, server_side) {
+                (Some(object), default) if applies_server_side(object, default) => {
+                    Mode::ServerSideApply { manager: names::FIELD_MANAGER }
+                }
+                _ => Mode::ThreeWay,
+            };
+            let (target, live) = (pair.target.as_deref(), pair.live.as_deref());
+            let none = Arc::default();
+            let schemas = schemas.as_ref().unwrap_or(&none);
+            let outcome = diff(DiffInput { target, live, normalizer: &normalizer, schemas, mode });
+            pair.modified = outcome.modified;
+            for skipped in outcome.skipped {
+                tracing::debug!(error = %skipped, "an ignore rule failed on an object and was skipped there");
+            }
+        }
+        pair.contribution = assess(app, pair);
+        let resource_version = pair.live.as_ref().map(|l| object::resource_version(l).to_owned()).unwrap_or_default();
+        let verdict = PairVerdict {
+            target: pair.target.clone(),
+            live: pair.live.clone(),
+            resource_version,
+            modified: pair.modified,
+            contribution: pair.contribution.clone(),
+        };
+        fresh.insert(pair.key.clone(), verdict);
+    }
+    memory.verdicts = fresh;
+    Ok((pairing, findings))
+}
+
+fn assess(app: &Application, pair: &argosy_engine::compare::Pair) -> Contribution {
+    let is_self = &*pair.key.kind == "Application"
+        && &*pair.key.group == names::GROUP
+        && app.metadata.as_ref().is_some_and(|m| m.name == *pair.key.name && m.namespace == *pair.key.namespace);
+    contribution(pair.target.as_deref(), pair.live.as_deref(), is_self, &BuiltIn)
+}
+
+async fn load_schemas(target: &Target, targets: &Option<RememberedTargets>) -> Result<Arc<Schemas>, Failure> {
+    let kinds: HashSet<Gvk> = targets.iter().flat_map(|t| t.targets.objects.iter()).map(|o| Gvk::of(o)).collect();
+    target
+        .openapi
+        .schemas(&kinds)
+        .await
+        .map_err(|e| live_failure(&format!("failed to read the cluster's schemas: {}", argosy_render::report(&e))))
+}
+
+/// The application's own sync options.
+pub(super) fn sync_options(spec: &ApplicationSpec) -> SyncOptions {
+    SyncOptions::new(spec.sync_policy.iter().flat_map(|p| p.sync_options.iter().cloned()))
+}
+
+fn applies_server_side(target: &Value, default: bool) -> bool {
+    match argosy_model::options::resource_option(target, names::ANNOTATION_SYNC_OPTIONS, "ServerSideApply") {
+        Some(own) => own == "true",
+        None => default,
+    }
+}
+
+fn remember_normalizer(
+    shared: &Shared,
+    memory: &mut Memory,
+    spec: &ApplicationSpec,
+    findings: &mut Vec<Finding>,
+) -> Arc<Normalizer> {
+    let settings = shared.home.settings();
+    if let Some(known) = &memory.normalizer
+        && known.rules == spec.ignore_differences
+        && Arc::ptr_eq(&known.settings, &settings)
+    {
+        return known.normalizer.clone();
+    }
+    let (normalizer, errors) = normalizers::compile(&settings, &spec.ignore_differences);
+    for error in errors {
+        findings
+            .push(Finding::new(Kind::ComparisonError, format!("an ignoreDifferences rule cannot be used: {error}")));
+    }
+    let normalizer = Arc::new(normalizer);
+    // A verdict holds for the rules it was found under.
+    memory.verdicts.clear();
+    let rules = spec.ignore_differences.clone();
+    memory.normalizer = Some(RememberedNormalizer { settings, rules, normalizer: normalizer.clone() });
+    normalizer
+}

@@ -1,0 +1,89 @@
+//! What an application remembers between passes: all of it can be had again,
+//! and is, after a restart.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use argosy_engine::health::Contribution;
+use argosy_engine::normalize::Normalizer;
+use argosy_engine::target::Targets;
+use argosy_home::Settings;
+use argosy_model::ResourceKey;
+use argosy_proto::v1alpha1::ResourceIgnoreDifferences;
+use argosy_render::Rendered;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// See the module's page.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// When a comparison last came through, recorded or not.
+    pub(crate) compared_at: Option<Timestamp>,
+    /// Since when the repository has failed without interruption.
+    pub(crate) repository_failing_since: Option<Timestamp>,
+    /// Some wanted kinds are not served by the destination.
+    pub(crate) misses_kinds: bool,
+    /// The dry run of the running operation's attempt is behind it.
+    pub(crate) validated: Option<(Timestamp, i64)>,
+    pub(crate) targets: Option<RememberedTargets>,
+    pub(crate) normalizer: Option<RememberedNormalizer>,
+    /// By key: the pair that was compared and what came of it.
+    pub(crate) verdicts: HashMap<ResourceKey, PairVerdict>,
+}
+
+/// Targets and everything they were made of.
+pub(crate) struct RememberedTargets {
+    pub(crate) rendered: Vec<Arc<Rendered>>,
+    pub(crate) namespace: String,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) kinds: u64,
+    pub(crate) targets: Arc<Targets>,
+}
+
+/// Compiled ignore rules and what they were compiled of.
+pub(crate) struct RememberedNormalizer {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) rules: Vec<ResourceIgnoreDifferences>,
+    pub(crate) normalizer: Arc<Normalizer>,
+}
+
+/// What came of comparing one pair. Holds as long as both sides are the same.
+pub(crate) struct PairVerdict {
+    pub(crate) target: Option<Arc<Value>>,
+    pub(crate) live: Option<Arc<Value>>,
+    /// `metadata.resourceVersion` of the live side; empty without one.
+    pub(crate) resource_version: String,
+    pub(crate) modified: bool,
+    pub(crate) contribution: Contribution,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// The live object as parsed last, if it is still that version.
+    pub(crate) fn live(&self, key: &ResourceKey, resource_version: &str) -> Option<Arc<Value>> {
+        let verdict = self.verdicts.get(key).filter(|v| v.resource_version == resource_version)?;
+        verdict.live.clone()
+    }
+
+    /// Forgets what a hard refresh must not use.
+    pub(crate) fn forget(&mut self) {
+        self.targets = None;
+        self.normalizer = None;
+        self.verdicts.clear();
+    }
+}
+
+// === impl PairVerdict ===
+
+impl PairVerdict {
+    /// Whether the verdict was about these very objects.
+    pub(crate) fn is_about(&self, target: Option<&Arc<Value>>, live: Option<&Arc<Value>>) -> bool {
+        let same = |a: Option<&Arc<Value>>, b: Option<&Arc<Value>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        same(self.target.as_ref(), target) && same(self.live.as_ref(), live)
+    }
+}

@@ -1,0 +1,104 @@
+//! One pass over an application: from what is to what shall be, and what is
+//! written about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argosy_engine::refresh::{Expiry, Level, Refresh, decide_refresh, is_skipped};
+use argosy_model::AppKey;
+use argosy_proto::resource::CustomResource as _;
+use argosy_proto::v1alpha1::Application;
+
+use super::memory::Memory;
+use super::record::Draft;
+use super::{compare, comparison_status, delete, operate, summary};
+use crate::context::Shared;
+
+/// What becomes of the application after a pass.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Nothing until something happens.
+    Idle,
+    /// Another pass after this long, comparing at least so thoroughly.
+    Again(Duration, Level),
+    /// The pass could not be brought to its end; try again.
+    Failed,
+    /// The object is gone.
+    Gone,
+}
+
+/// Runs a pass. Errors are logged here, once; the application's own troubles are
+/// conditions on it and no errors of the pass.
+pub(super) async fn run(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested: Option<Level>) -> Verdict {
+    // Closed only when the process ends, and then nobody waits for the verdict.
+    let Ok(_turn) = shared.passes.acquire().await else { return Verdict::Idle };
+    let Some(app) = shared.home.apps().get(key) else { return Verdict::Gone };
+    match reconcile(shared, key, app, memory, requested).await {
+        Ok(verdict) => verdict,
+        Err(argosy_home::Error::NotFound(_)) => Verdict::Gone,
+        Err(argosy_home::Error::Conflict(_)) => {
+            tracing::debug!(application = %key, "somebody else changed the application; looking again");
+            Verdict::Again(shared.jitter(Duration::from_millis(50), Duration::from_millis(100)), Level::Recorded)
+        }
+        Err(error) => {
+            tracing::warn!(application = %key, error = argosy_render::report(&error), "the application could not be written");
+            Verdict::Failed
+        }
+    }
+}
+
+async fn reconcile(
+    shared: &Arc<Shared>,
+    key: &AppKey,
+    app: Arc<Application>,
+    memory: &mut Memory,
+    requested: Option<Level>,
+) -> Result<Verdict, argosy_home::Error> {
+    if is_skipped(&app.metadata().annotations) {
+        return Ok(Verdict::Idle);
+    }
+    if app.metadata().deletion_timestamp.is_some() && app.operation.is_none() {
+        return delete::run(shared, key, app, memory).await;
+    }
+    let started = std::time::Instant::now();
+    let now = (shared.clock)();
+    let settings = shared.home.settings();
+    let expiry = Expiry { soft: settings.timeouts.reconciliation, hard: settings.timeouts.hard };
+    let mut draft = Draft::new(shared.clone(), key.clone(), app);
+    let mut verdict = Verdict::Idle;
+    match decide_refresh(&draft.app, requested, memory.compared_at, expiry, now) {
+        None => {}
+        Some(Refresh { level: Level::Tree, .. }) => {
+            summary::refresh(shared, &mut draft.app);
+            draft.persist().await?;
+        }
+        Some(refresh) => {
+            tracing::debug!(application = %key, level = ?refresh.level, hard = refresh.hard, reason = refresh.reason, "refreshing");
+            verdict = self::refresh(shared, memory, &mut draft, &refresh).await?;
+            compare::observe(&draft.app, started.elapsed());
+        }
+    }
+    if draft.app.operation.is_some() {
+        return operate::run(shared, memory, draft, verdict).await;
+    }
+    Ok(verdict)
+}
+
+/// Compares and writes what came of it, together with the operation that
+/// automated sync starts, if it does.
+pub(super) async fn refresh(
+    shared: &Arc<Shared>,
+    memory: &mut Memory,
+    draft: &mut Draft,
+    refresh: &Refresh,
+) -> Result<Verdict, argosy_home::Error> {
+    let now = (shared.clock)();
+    if refresh.hard {
+        memory.forget();
+    }
+    let request = compare::Request::refresh(refresh);
+    let outcome = compare::run(shared, memory, &draft.key, &draft.app, &request).await;
+    let verdict = comparison_status::settle(shared, memory, draft, refresh, outcome, now);
+    draft.persist().await?;
+    Ok(verdict)
+}

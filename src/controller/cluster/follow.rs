@@ -1,0 +1,107 @@
+//! Following a connected cluster: which applications its changes concern, and
+//! what new settings mean for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use argosy_cluster::live::Batch;
+use argosy_engine::refresh::Level;
+use tokio_util::sync::CancellationToken;
+
+use super::target::{Target, coverage, options};
+use crate::bell::Wake;
+use crate::context::Shared;
+
+/// Starts the tasks that follow a cluster until they are cancelled.
+pub(super) fn start(shared: Arc<Shared>, target: Arc<Target>, end: CancellationToken) {
+    let tasks = async move {
+        tokio::join!(changes(&shared, &target), kinds(&shared, &target), settings(&shared, &target));
+    };
+    tokio::spawn(async move {
+        end.run_until_cancelled(tasks).await;
+    });
+}
+
+async fn changes(shared: &Shared, target: &Target) {
+    let mut changes = target.live.changes();
+    loop {
+        let batch = changes.next().await;
+        let count = batch.changes.len();
+        metrics::gauge!("argocd_resource_events_processed_in_batch", "server" => target.server.clone())
+            .set(count as f64);
+        for change in &batch.changes {
+            metrics::counter!("argocd_cluster_events_total", "server" => target.server.clone(),
+                "group" => change.key.group.to_string(), "kind" => change.key.kind.to_string())
+            .increment(1);
+        }
+        if batch.lost {
+            shared.directory.wake_all(Some(&target.server), Wake::Refresh(Level::Recorded));
+            continue;
+        }
+        for (app, level) in concerned(&batch) {
+            shared.directory.wake_instance(app, level);
+        }
+    }
+}
+
+/// The applications a batch concerns: a managed object is compared again, what
+/// hangs below one only changes the tree.
+fn concerned(batch: &Batch) -> HashMap<&str, Level> {
+    let mut levels: HashMap<&str, Level> = HashMap::new();
+    for change in &batch.changes {
+        let level = if change.root { Level::Recorded } else { Level::Tree };
+        for app in &change.apps {
+            let known = levels.entry(app).or_insert(level);
+            *known = (*known).max(level);
+        }
+    }
+    levels
+}
+
+async fn kinds(shared: &Shared, target: &Target) {
+    let mut generations = target.discovery.changes();
+    while generations.changed().await.is_ok() {
+        target.openapi.expire().await;
+        shared.directory.wake_all(Some(&target.server), Wake::KindsChanged);
+    }
+}
+
+async fn settings(shared: &Shared, target: &Target) {
+    let mut changes = shared.home.settings_changes();
+    let mut clusters = shared.home.clusters_changes();
+    let mut tracking = shared.home.settings().tracking.clone();
+    let mut overrides = shared.home.settings().overrides.clone();
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            changed = clusters.changed() => if changed.is_err() { return },
+        }
+        let settings = shared.home.settings();
+        if settings.tracking != tracking || settings.overrides != overrides {
+            tracking = settings.tracking.clone();
+            overrides = settings.overrides.clone();
+            target.live.configure(options(&settings));
+        }
+        // Nothing happens where nothing of it changed.
+        target.live.cover(coverage(shared, &settings, &target.server));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use argosy_cluster::{Change, ChangeKind};
+    use argosy_model::ResourceKey;
+
+    #[test]
+    fn a_managed_object_weighs_more_than_what_hangs_below_one() {
+        let change = |root, apps: &[&str]| Change {
+            key: ResourceKey::new("", "Pod", "n", "p"),
+            kind: ChangeKind::Updated,
+            root,
+            apps: apps.iter().map(|a| (*a).into()).collect(),
+        };
+        let batch = Batch { changes: vec![change(false, &["a", "b"]), change(true, &["b"])], lost: false };
+        assert_eq!(concerned(&batch), HashMap::from([("a", Level::Tree), ("b", Level::Recorded)]));
+    }
+}

@@ -1,0 +1,105 @@
+//! A connected cluster, as passes over applications use it.
+
+use std::sync::Arc;
+
+use argosy_cluster::live::Coverage;
+use argosy_cluster::{Applier, Connection, Discovery, FilterRule, LiveOptions, LiveState, OpenApi, ResourceFilter};
+use argosy_home::Settings;
+
+use crate::context::Shared;
+use crate::normalizers;
+
+/// Everything about one connected cluster. Reading it takes no message: it is
+/// the cluster's own index, kept current by its watches.
+pub(crate) struct Target {
+    pub(crate) server: String,
+    pub(crate) discovery: Arc<Discovery>,
+    pub(crate) openapi: Arc<OpenApi>,
+    pub(crate) live: LiveState,
+    pub(crate) applier: Applier,
+    pub(crate) version: String,
+}
+
+/// How a cluster is doing.
+#[derive(Clone)]
+pub(crate) enum TargetState {
+    /// Nothing is known yet.
+    Connecting,
+    /// Connected, every kind seen once.
+    Ready(Arc<Target>),
+    /// No connection, for this reason.
+    Failed(String),
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Changes whenever kinds come or go.
+    pub(crate) fn discovery_generation(&self) -> u64 {
+        *self.discovery.changes().borrow()
+    }
+}
+
+/// Reads discovery, starts the watches and waits until all are through.
+pub(super) async fn open(shared: Arc<Shared>, server: Arc<str>, connection: Connection) -> Result<Arc<Target>, String> {
+    let version = connection.server_version().await.map_err(|e| argosy_render::report(&e))?;
+    let discovery = Discovery::new(connection.clone());
+    discovery.refresh().await.map_err(|e| argosy_render::report(&e))?;
+    let openapi = OpenApi::new(connection.clone());
+    let settings = shared.home.settings();
+    let live = LiveState::start(
+        connection.clone(),
+        discovery.clone(),
+        openapi.clone(),
+        options(&settings),
+        coverage(&shared, &settings, &server),
+    );
+    live.synced().await;
+    let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));
+    let version = version.git_version;
+    tracing::info!(server = &*server, version, "cluster connected");
+    Ok(Arc::new(Target { server: server.to_string(), discovery, openapi, live, applier, version }))
+}
+
+/// How objects are read under the settings.
+pub(super) fn options(settings: &Settings) -> LiveOptions {
+    let normalizer = Arc::new(normalizers::compile_updates(settings));
+    let managers = settings
+        .overrides
+        .values()
+        .any(|o| o.ignore_differences.as_ref().is_some_and(|i| !i.managed_fields_managers.is_empty()));
+    LiveOptions {
+        tracking: settings.tracking.clone(),
+        ignore_updates: Arc::new(move |object| {
+            let schemas = argosy_engine::schema::Schemas::default();
+            if let Some(std::borrow::Cow::Owned(reduced)) = normalizer.normalize(None, Some(object), &schemas).live {
+                *object = reduced;
+            }
+        }),
+        keep_managed_fields: managers || settings.controller.diff_server_side,
+        ..LiveOptions::default()
+    }
+}
+
+/// What of the cluster is looked at under the settings.
+pub(super) fn coverage(shared: &Shared, settings: &Settings, server: &str) -> Coverage {
+    let rules = |rules: &[argosy_home::settings::FilteredResource]| {
+        rules
+            .iter()
+            .map(|r| FilterRule {
+                api_groups: r.api_groups.clone(),
+                kinds: r.kinds.clone(),
+                clusters: r.clusters.clone(),
+            })
+            .collect()
+    };
+    let secret = shared.home.clusters().by_server(server).ok();
+    Coverage {
+        filter: ResourceFilter {
+            exclusions: rules(&settings.filter.exclusions),
+            inclusions: rules(&settings.filter.inclusions),
+        },
+        namespaces: secret.as_ref().map(|s| s.namespaces.clone()).unwrap_or_default(),
+        cluster_resources: secret.is_some_and(|s| s.cluster_resources),
+    }
+}

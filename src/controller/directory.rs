@@ -1,0 +1,254 @@
+//! The address book of a replica: where each application, repository and cluster
+//! lives, and how to reach it without knowing.
+//!
+//! Whoever needs a repository or a cluster asks here by its name. One that nobody
+//! has asked for yet is declared to the placement, and the asker waits until its
+//! owner is known.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use actix::Addr;
+use argosy_engine::refresh::Level;
+use argosy_fleet::{EntityId, Placement};
+use argosy_model::AppKey;
+use tokio::sync::watch;
+
+use crate::application::Application;
+use crate::bell::{Bell, Wake};
+use crate::cluster::{Target, TargetState};
+use crate::context::Shared;
+use crate::repository::{Forget, Generate, GenerateError, Generated, PollNow, Repository};
+
+/// How long an asker waits for an entity to find its owner.
+const PLACED: Duration = Duration::from_secs(30);
+
+/// See the module's page.
+pub(crate) struct Directory {
+    book: RwLock<Book>,
+    placement: OnceLock<Arc<dyn Placement>>,
+    /// Counts new addresses, for those who wait for one.
+    additions: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Book {
+    applications: HashMap<AppKey, Entry>,
+    by_instance: HashMap<String, AppKey>,
+    repositories: HashMap<Arc<str>, Addr<Repository>>,
+    clusters: HashMap<Arc<str>, watch::Receiver<TargetState>>,
+}
+
+struct Entry {
+    address: Addr<Application>,
+    bell: Arc<Bell>,
+    /// Cluster the application went to last.
+    server: Option<String>,
+    /// Repositories it read from, by their entity names.
+    repositories: HashSet<Arc<str>>,
+}
+
+// === impl Directory ===
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { book: RwLock::default(), placement: OnceLock::new(), additions: watch::Sender::new(0) }
+    }
+}
+
+impl Directory {
+    /// Says who places entities. Once, before anything is asked for.
+    pub(crate) fn place_with(&self, placement: Arc<dyn Placement>) {
+        // A second placement would be a bug of the composition; the first one stays.
+        if self.placement.set(placement).is_err() {
+            tracing::error!("the directory has a placement already");
+        }
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
+        look(&self.book.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
+        change(&mut self.book.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    // --- Applications ----------------------------------------------------
+
+    /// Whether the application has an actor that works.
+    pub(crate) fn is_alive(&self, key: &AppKey) -> bool {
+        self.read(|book| book.applications.get(key).is_some_and(|entry| entry.address.connected()))
+    }
+
+    pub(crate) fn add_application(&self, key: &AppKey, instance: String, address: Addr<Application>, bell: Arc<Bell>) {
+        self.write(|book| {
+            book.by_instance.insert(instance, key.clone());
+            let entry = Entry { address, bell, server: None, repositories: HashSet::new() };
+            book.applications.insert(key.clone(), entry);
+        });
+    }
+
+    /// Forgets an application, here and where it has registered an interest.
+    pub(crate) fn remove_application(&self, key: &AppKey, instance: &str) {
+        let gone = self.write(|book| {
+            if book.by_instance.get(instance) == Some(key) {
+                book.by_instance.remove(instance);
+            }
+            let entry = book.applications.remove(key)?;
+            let interested: Vec<_> =
+                entry.repositories.iter().filter_map(|name| book.repositories.get(name).cloned()).collect();
+            Some((entry, interested))
+        });
+        let Some((entry, interested)) = gone else { return };
+        entry.bell.ring(&entry.address, Wake::Gone);
+        for repository in interested {
+            #[expect(clippy::disallowed_methods, reason = "one per application that goes, and it must not be lost")]
+            repository.do_send(Forget(key.clone()));
+        }
+    }
+
+    /// Wakes one application for a comparison.
+    pub(crate) fn wake(&self, key: &AppKey, level: Level) {
+        self.ring(key, Wake::Refresh(level));
+    }
+
+    /// Wakes one application.
+    pub(crate) fn ring(&self, key: &AppKey, wake: Wake) {
+        self.read(|book| {
+            if let Some(entry) = book.applications.get(key) {
+                entry.bell.ring(&entry.address, wake);
+            }
+        });
+    }
+
+    /// Wakes the application of this name on its resources.
+    pub(crate) fn wake_instance(&self, instance: &str, level: Level) {
+        self.read(|book| {
+            let entry = book.by_instance.get(instance).and_then(|key| book.applications.get(key));
+            if let Some(entry) = entry {
+                entry.bell.ring(&entry.address, Wake::Refresh(level));
+            }
+        });
+    }
+
+    /// Wakes every application, or those that go to one cluster.
+    pub(crate) fn wake_all(&self, server: Option<&str>, wake: Wake) {
+        self.read(|book| {
+            for entry in book.applications.values() {
+                if server.is_none_or(|server| entry.server.as_deref() == Some(server)) {
+                    entry.bell.ring(&entry.address, wake);
+                }
+            }
+        });
+    }
+
+    // --- Repositories ----------------------------------------------------
+
+    pub(crate) fn add_repository(&self, name: &Arc<str>, address: Addr<Repository>) {
+        self.write(|book| book.repositories.insert(name.clone(), address));
+        self.additions.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) fn remove_repository(&self, name: &str) {
+        self.write(|book| book.repositories.remove(name));
+    }
+
+    /// Asks every repository to look at its remote now.
+    pub(crate) fn poll_repositories(&self) {
+        let all: Vec<_> = self.read(|book| book.repositories.values().cloned().collect());
+        for repository in all {
+            #[expect(clippy::disallowed_methods, reason = "one per repository and change of credentials")]
+            repository.do_send(PollNow);
+        }
+    }
+
+    /// Asks the owner of a source's repository for its manifests.
+    pub(crate) async fn generate(
+        &self,
+        shared: &Shared,
+        project: &str,
+        request: Generate,
+    ) -> Result<Generated, GenerateError> {
+        let url = argosy_git::RepoUrl::parse(&request.source.repo_url)
+            .map_err(|e| GenerateError::Source(argosy_render::report(&e)))?;
+        let scope = shared.home.repositories().resolve(&request.source.repo_url, project).project;
+        let name = repository_name(&url, &scope);
+        let entity = EntityId::Repository { url: name.clone() };
+        let key = request.app.clone();
+        let found = self.find(entity, |book| book.repositories.get(&name).cloned()).await;
+        let repository = found.ok_or_else(|| GenerateError::Moved(url.to_string()))?;
+        self.write(|book| book.applications.get_mut(&key).map(|e| e.repositories.insert(name.clone())));
+        repository.send(request).await.unwrap_or_else(|_| Err(GenerateError::Moved(url.to_string())))
+    }
+
+    // --- Clusters --------------------------------------------------------
+
+    pub(crate) fn add_cluster(&self, server: &Arc<str>, state: watch::Receiver<TargetState>) {
+        self.write(|book| book.clusters.insert(server.clone(), state));
+        self.additions.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) fn remove_cluster(&self, server: &str) {
+        self.write(|book| book.clusters.remove(server));
+    }
+
+    /// A cluster that is connected already.
+    pub(crate) fn known_target(&self, server: &str) -> Option<Arc<Target>> {
+        let state = self.read(|book| book.clusters.get(server).cloned())?;
+        match &*state.borrow() {
+            TargetState::Ready(target) => Some(target.clone()),
+            TargetState::Connecting | TargetState::Failed(_) => None,
+        }
+    }
+
+    /// The cluster an application goes to, waiting for its first connection; or
+    /// why it cannot be reached.
+    pub(crate) async fn target(&self, _: &Shared, key: &AppKey, server: &str) -> Result<Arc<Target>, String> {
+        let name: Arc<str> = server.into();
+        self.write(|book| book.applications.get_mut(key).map(|e| e.server = Some(server.to_owned())));
+        let entity = EntityId::ClusterSlice { server: name.clone(), slice: 0 };
+        let found = self.find(entity, |book| book.clusters.get(&name).cloned()).await;
+        let mut state = found.ok_or_else(|| "it is moving to another replica".to_owned())?;
+        let settled = state.wait_for(|s| !matches!(s, TargetState::Connecting)).await;
+        match settled.as_deref() {
+            Ok(TargetState::Ready(target)) => Ok(target.clone()),
+            Ok(TargetState::Failed(reason)) => Err(reason.clone()),
+            Ok(TargetState::Connecting) | Err(_) => Err("it is moving to another replica".to_owned()),
+        }
+    }
+
+    /// An address, after declaring its entity where there is none yet.
+    async fn find<T>(&self, entity: EntityId, look: impl Fn(&Book) -> Option<T>) -> Option<T> {
+        let mut additions = self.additions.subscribe();
+        if let Some(found) = self.read(&look) {
+            return Some(found);
+        }
+        if let Err(error) = self.placement.get()?.declare(vec![entity.clone()]).await {
+            tracing::warn!(%entity, %error, "the entity could not be placed");
+            return None;
+        }
+        let placed = async {
+            loop {
+                if let Some(found) = self.read(&look) {
+                    return Some(found);
+                }
+                additions.changed().await.ok()?;
+            }
+        };
+        tokio::time::timeout(PLACED, placed).await.ok().flatten()
+    }
+}
+
+/// The name of a repository as an entity. Repositories of a project that has its
+/// own credentials are apart: what one may read, another may not.
+fn repository_name(url: &argosy_git::RepoUrl, project: &str) -> Arc<str> {
+    if project.is_empty() { url.to_string().into() } else { format!("{url}{SCOPE}{project}").into() }
+}
+
+/// Takes a repository's entity name apart: address and project.
+pub(crate) fn repository_parts(name: &str) -> (&str, &str) {
+    name.split_once(SCOPE).unwrap_or((name, ""))
+}
+
+const SCOPE: &str = "#project=";

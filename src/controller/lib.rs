@@ -1,0 +1,68 @@
+//! A controller replica: the actors that make clusters match what Git says.
+//!
+//! | actor | one per | owns |
+//! | --- | --- | --- |
+//! | [`replica`] | process | the tree of actors, who is woken by what |
+//! | [`cluster`] | cluster slice owned | discovery, watches, live state, the applier and its budget |
+//! | [`credential`] | cluster slice owned | the way into the cluster: load, prove, swap |
+//! | [`repository`] | repository owned | the mirror, revisions, the poll, rendering |
+//! | [`application`] | application | its turn: compare, decide, sync, record |
+//!
+//! Triggers carry a key and a reason and no data; whoever is woken reads desired
+//! and observed state itself, asks the pure functions of `argosy_engine` what to
+//! do, and does that. Actors find each other through the [`directory`], which
+//! knows the placement.
+//!
+//! Mailboxes are bounded: an application's bell is in its mailbox at most once
+//! ([`bell`]); requests to a repository are bounded by the passes that run at
+//! once ([`context`]); everything else is one message per event that is rare by
+//! its nature, and says so where it is sent.
+
+mod application;
+mod bell;
+mod cluster;
+mod context;
+mod credential;
+mod directory;
+mod metrics_page;
+mod normalizers;
+mod projects;
+mod replica;
+mod repository;
+
+use std::sync::Arc;
+
+use actix::Actor as _;
+use argosy_fleet::Placement;
+use argosy_home::{Clock, EventWriter, Home};
+
+pub use context::ControllerOptions;
+pub use metrics_page::MetricsPage;
+
+/// A running controller replica. It runs until the actor system ends.
+pub struct Controller {
+    shared: Arc<context::Shared>,
+}
+
+// === impl Controller ===
+
+impl Controller {
+    /// Starts the replica's actors on the current arbiter. `home` must be ready.
+    pub fn start(
+        home: Home,
+        placement: Arc<dyn Placement>,
+        events: EventWriter,
+        clock: Clock,
+        options: ControllerOptions,
+    ) -> Self {
+        let shared = Arc::new(context::Shared::new(home, clock, events, options));
+        shared.directory.place_with(placement.clone());
+        replica::Replica::new(shared.clone(), placement).start();
+        Self { shared }
+    }
+
+    /// Metrics that are read off the state when they are asked for.
+    pub fn metrics_page(&self) -> MetricsPage {
+        MetricsPage::new(self.shared.clone())
+    }
+}

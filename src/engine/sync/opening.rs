@@ -1,0 +1,89 @@
+//! The first moves of a pass: tasks that must not be tried, the namespace that
+//! everything else needs, and the dry run, once per attempt.
+
+use super::pass::{Asked, Flow, Pass, Stage};
+use super::wave::Wave;
+use super::{OperationPhase, Outcome, ResultCode, Step, Task, failure, mode, termination};
+
+// === impl Pass ===
+
+impl Pass {
+    pub(super) fn begin(&mut self) -> Flow {
+        if self.input.terminating {
+            return Flow::Go(Stage::Terminate(termination::At::Confirm));
+        }
+        if !self.invalid.is_empty() {
+            let invalid = std::mem::take(&mut self.invalid);
+            let reasons = failure::distinct(invalid.iter().map(|(_, reason)| reason.as_str()));
+            for (id, reason) in &invalid {
+                self.set(*id, Some(ResultCode::SyncFailed), None, reason);
+            }
+            let message = format!("one or more synchronization tasks are not valid: {reasons}");
+            return self.finish(OperationPhase::Failed, message);
+        }
+        let makes_namespace = |task: &&Task| {
+            task.live.is_none()
+                && task.target.as_deref().is_some_and(mode::is_namespace)
+                && *task.key.name == *self.input.namespace
+        };
+        match self.tasks.iter().find(makes_namespace).map(|task| task.id) {
+            // Much of the dry run fails in a namespace that does not exist.
+            Some(id) if !self.started && !self.input.dry_run && self.is_pending(id) => {
+                self.go_to(Stage::NamespaceMade);
+                self.wave = Wave { ids: vec![id], ..Wave::default() };
+                self.ask(Asked::Apply, vec![id], Step::Apply)
+            }
+            _ => Flow::Go(Stage::Validate),
+        }
+    }
+
+    pub(super) fn namespace_made(&mut self) -> Flow {
+        if self.wave.failed {
+            let message = self.failure_message("the namespace failed to apply");
+            return self.finish(OperationPhase::Failed, message);
+        }
+        Flow::Go(Stage::Validate)
+    }
+
+    pub(super) fn validate(&mut self) -> Flow {
+        if self.validated {
+            return Flow::Go(Stage::Look);
+        }
+        let ids = self.select(|pass, task| {
+            !task.is_prune() && pass.is_pending(task.id) && !pass.skip_dry_run[task.id] && pass.is_wanted(task)
+        });
+        self.go_to(Stage::Validated);
+        if ids.is_empty() { Flow::Go(Stage::Validated) } else { self.ask(Asked::DryRun, ids, Step::DryRun) }
+    }
+
+    pub(super) fn on_dry_run(&mut self, id: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Failed(reason) => {
+                self.set(id, Some(ResultCode::SyncFailed), Some(OperationPhase::Failed), &reason);
+            }
+            Outcome::Applied { message, .. } if self.input.dry_run => {
+                self.set(id, Some(ResultCode::Synced), Some(OperationPhase::Succeeded), &message);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_validated(&mut self) -> Flow {
+        if self.progress.iter().any(|p| p.code == Some(ResultCode::SyncFailed)) {
+            let message = self.failure_message("one or more objects failed to apply (dry run)");
+            return self.finish(OperationPhase::Failed, message);
+        }
+        self.validated = true;
+        if !self.input.dry_run {
+            return Flow::Go(Stage::Look);
+        }
+        for id in self.select(|pass, task| task.is_prune() && pass.is_pending(task.id)) {
+            let (code, message) = match self.prune_refusal(id) {
+                Some(refusal) => (ResultCode::PruneSkipped, refusal),
+                None => (ResultCode::Pruned, "pruned (dry run)"),
+            };
+            self.set(id, Some(code), Some(OperationPhase::Succeeded), message);
+        }
+        self.finish(OperationPhase::Succeeded, "successfully synced (no more tasks)".to_owned())
+    }
+}

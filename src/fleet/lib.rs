@@ -1,0 +1,39 @@
+//! Who does the work: replicas, their leader, and which of them owns what.
+//!
+//! The unit of placement is an entity ([`EntityId`]): a slice of a cluster or a
+//! repository. A replica joins under a lease ([`Membership`]); one is elected
+//! ([`Leadership`]) and decides placement with [`assign_entities`], a pure
+//! function, written and fenced through [`PlacementStore`]. Every replica sees
+//! what it owns through [`Placement`], and finds what it does not own through
+//! [`Directory`]. The controller knows these traits alone; [`Local`] is their
+//! implementation for a single process, where one replica owns everything.
+//!
+//! Promises, whatever the implementation:
+//! - an entity's epochs only grow, and no two owners ever have the same one;
+//! - an owner holds an [`Ownership`] and stops by itself, on a monotonic clock,
+//!   when it is revoked or the replica's lease runs out, whichever is first;
+//! - a lease that has run out is never renewed: the replica joins anew;
+//! - replicas work on without a leader, and a deposed leader's writes are refused.
+//!
+//! Nothing here is remembered through a crash but what a store keeps. A process
+//! that restarts starts its epochs from the number it is given.
+
+mod assignment;
+mod directory;
+mod error;
+mod id;
+mod lease;
+mod local;
+mod membership;
+mod placement;
+mod slices;
+
+pub use assignment::{Assignment, Placed, assign_entities};
+pub use directory::{Directory, Location};
+pub use error::{BoxError, Error};
+pub use id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
+pub use lease::{Lease, LeaseState, LeaseView, Ownership};
+pub use local::Local;
+pub use membership::{Leadership, Members, Membership};
+pub use placement::{OwnershipEvent, Placement, PlacementStore};
+pub use slices::{plan_slices, slice_of};

@@ -1,0 +1,244 @@
+//! The built `argosy` program as a process: started, watched, killed, restarted.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tokio::time::{Instant, sleep};
+
+use crate::control_plane::ControlPlane;
+use crate::metrics::Metrics;
+use crate::ports::free_ports;
+use crate::process::Process;
+use crate::tools;
+use crate::watchdog::TempFolder;
+
+/// From the start until `/metrics` answers.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// What the program gets to end by itself.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often a taken port is forgiven.
+const ATTEMPTS: usize = 4;
+
+/// How to start a controller; see [`Argosy::controller`].
+pub struct Starter {
+    kubeconfig: PathBuf,
+    namespace: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+/// A running `argosy controller`. It keeps its data folder over restarts; when
+/// a test panics, the end of its log is printed.
+pub struct Argosy {
+    starter: Starter,
+    process: Process,
+    metrics_port: u16,
+    folder: TempFolder,
+}
+
+// === impl Starter ===
+
+impl Starter {
+    /// The home namespace; `argocd` when not said.
+    #[must_use]
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        self
+    }
+
+    /// Whose rights it has; the administrator's when not said.
+    #[must_use]
+    pub fn kubeconfig(mut self, path: impl Into<PathBuf>) -> Self {
+        self.kubeconfig = path.into();
+        self
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// One more environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until its metrics answer.
+    ///
+    /// # Errors
+    /// When it is not built, ends, or is not ready in time.
+    pub async fn start(self) -> anyhow::Result<Argosy> {
+        let folder = TempFolder::new("controller")?;
+        std::fs::create_dir(folder.join("data")).context("making the data folder")?;
+        let (process, metrics_port) = self.launch(&folder).await?;
+        Ok(Argosy { starter: self, process, metrics_port, folder })
+    }
+
+    async fn launch(&self, folder: &TempFolder) -> anyhow::Result<(Process, u16)> {
+        let mut attempt = 1;
+        loop {
+            let [port] = free_ports()?;
+            let mut process = Process::start("argosy", self.command(folder, port)?, &folder.join("argosy.log"))?;
+            match wait_until_ready(&mut process, port).await {
+                Ok(()) => return Ok((process, port)),
+                Err(error) if attempt < ATTEMPTS && error.to_string().to_lowercase().contains("in use") => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn command(&self, folder: &TempFolder, port: u16) -> anyhow::Result<Command> {
+        let mut command = Command::new(tools::argosy_binary()?);
+        command
+            .arg("controller")
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["--namespace", &self.namespace])
+            .args(["--metrics-address", &format!("127.0.0.1:{port}")])
+            .arg("--data-dir")
+            .arg(folder.join("data"))
+            .args(&self.args)
+            .current_dir(folder.path())
+            // Nothing of the person's own settings decides a test.
+            .env("HOME", folder.path())
+            .env_remove("KUBECONFIG")
+            .env("RUST_BACKTRACE", "1")
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+}
+
+async fn wait_until_ready(process: &mut Process, port: u16) -> anyhow::Result<()> {
+    let end = Instant::now() + READY_WITHIN;
+    loop {
+        process.check_running()?;
+        match Metrics::fetch(port).await {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > end => {
+                bail!("argosy is not ready: {error:#}; its last lines:\n{}", process.log_tail(30))
+            }
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+// === impl Argosy ===
+
+impl Argosy {
+    /// A controller with the administrator's rights in the namespace `argocd`,
+    /// to be changed before it is started.
+    pub fn controller(control_plane: &ControlPlane) -> Starter {
+        Starter {
+            kubeconfig: control_plane.kubeconfig_path(),
+            namespace: "argocd".to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+
+    /// Kills it as a crash would, and waits until it is gone.
+    pub fn kill9(&mut self) -> ExitStatus {
+        self.process.kill()
+    }
+
+    /// Asks it to end, and says how it did; it is killed if it does not.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.process.stop(STOP_WITHIN)
+    }
+
+    /// Kills it if it still runs and starts it again, with the same data folder
+    /// and log, on another metrics port.
+    ///
+    /// # Errors
+    /// As at the start.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill();
+        (self.process, self.metrics_port) = self.starter.launch(&self.folder).await?;
+        Ok(())
+    }
+
+    /// Stops its threads where they are, as a long pause of the machine would.
+    pub fn pause(&mut self) {
+        self.process.pause();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&mut self) {
+        self.process.resume();
+    }
+
+    /// Fails with the end of its log when it has ended.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn check_running(&mut self) -> anyhow::Result<()> {
+        self.process.check_running()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Its data folder.
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Where its log is.
+    pub fn log_path(&self) -> PathBuf {
+        self.process.log_path().to_owned()
+    }
+
+    /// All it has logged, over restarts.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits for a line that contains the text, and returns that line.
+    ///
+    /// # Errors
+    /// When it ends, or the line does not come in time.
+    pub async fn wait_for_log(&mut self, text: &str, deadline: Duration) -> anyhow::Result<String> {
+        let end = Instant::now() + deadline;
+        loop {
+            if let Some(line) = self.process.log().lines().find(|line| line.contains(text)) {
+                return Ok(line.to_owned());
+            }
+            self.process.check_running()?;
+            if Instant::now() > end {
+                return Err(anyhow!("argosy did not log {text:?}; its last lines:\n{}", self.process.log_tail(30)));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// `127.0.0.1:PORT` of its metrics.
+    pub fn metrics_address(&self) -> String {
+        format!("127.0.0.1:{}", self.metrics_port)
+    }
+
+    /// Its metrics now.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self) -> anyhow::Result<Metrics> {
+        Metrics::fetch(self.metrics_port).await
+    }
+}
+
+impl Drop for Argosy {
+    #[expect(clippy::print_stderr, reason = "a failing test shows what the program said")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the last lines of argosy ({})\n{}", self.log_path().display(), self.process.log_tail(60));
+        }
+    }
+}

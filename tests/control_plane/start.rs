@@ -1,0 +1,148 @@
+//! Bringing the components up in order, again on other ports when somebody took
+//! one of ours in the moment between choosing and using it.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
+use tokio::time::{Instant, sleep};
+
+use super::components::{self, FRONT_PROXY, Layout};
+use super::{ControlPlane, GUEST, Options, kubeconfig, node};
+use crate::certificates::{Authority, Identity, generate_signing_keys};
+use crate::ports::free_ports;
+use crate::process::Process;
+use crate::tools;
+use crate::watchdog::TempFolder;
+
+/// Four seconds on an idle machine; the rest is for a busy one.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+const PROBE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a taken port is forgiven.
+const ATTEMPTS: usize = 4;
+
+struct Credentials {
+    authority: Authority,
+    admin: Identity,
+    guest_token: String,
+}
+
+// === impl ControlPlane ===
+
+impl ControlPlane {
+    /// Starts a control plane and waits until it answers.
+    ///
+    /// # Errors
+    /// When a component ends or is not ready in time, with the end of its log.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        // Building takes minutes the first time, so it leaves the runtime's threads.
+        let binaries =
+            tokio::task::spawn_blocking(tools::kubernetes_binaries).await.context("building the tools")??;
+        let mut attempt = 1;
+        loop {
+            match start_once(binaries, options).await {
+                Err(error) if attempt < ATTEMPTS && format!("{error:#}").contains("address already in use") => {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+async fn start_once(binaries: &Path, options: Options) -> anyhow::Result<ControlPlane> {
+    let [apiserver_port, etcd_port, etcd_peer_port, node_port] = free_ports()?;
+    let folder = TempFolder::new("kubernetes")?;
+    let layout = Layout { folder, binaries: binaries.to_owned(), apiserver_port, etcd_port, etcd_peer_port, node_port };
+    let Credentials { authority, admin, guest_token } = write_credentials(&layout)?;
+
+    let mut etcd = layout.start_etcd()?;
+    let mut apiserver = layout.start_apiserver(options.bench)?;
+    let client = kubeconfig::client(&layout.folder.join(components::ADMIN_KUBECONFIG)).await?;
+    let ready = wait_until_ready(&client, &mut apiserver).await;
+    // Without etcd the API server waits: etcd's own words are the better ones.
+    etcd.check_running()?;
+    ready?;
+
+    let mut others = Vec::new();
+    if options.controller_manager || options.pods_become_ready {
+        others.push(layout.start_controller_manager()?);
+    }
+    if options.pods_become_ready {
+        others.push(layout.start_scheduler()?);
+        let mut simulator = layout.start_node()?;
+        node::add_node(client, &mut simulator).await?;
+        others.push(simulator);
+    }
+    for process in &mut others {
+        process.check_running()?;
+    }
+    Ok(ControlPlane {
+        others,
+        apiserver: Some(apiserver),
+        etcd,
+        layout,
+        authority,
+        admin,
+        guest_token,
+        options,
+        kubeconfigs: AtomicU32::new(0),
+    })
+}
+
+fn write_credentials(layout: &Layout) -> anyhow::Result<Credentials> {
+    let folder = &layout.folder;
+    let authority = Authority::new("argosy test authority")?;
+    let serving = authority.sign_server(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
+    let front = authority.sign_client(FRONT_PROXY, None)?;
+    let admin = authority.sign_client("admin", Some("system:masters"))?;
+    let guest_token = kubeconfig::random_token()?;
+    folder.write(components::AUTHORITY, authority.certificate_pem())?;
+    folder.write(components::SERVING_CERTIFICATE, &serving.certificate_pem)?;
+    folder.write(components::SERVING_KEY, &serving.key_pem)?;
+    folder.write(components::FRONT_CERTIFICATE, &front.certificate_pem)?;
+    folder.write(components::FRONT_KEY, &front.key_pem)?;
+    let (private_key, public_key) = generate_signing_keys()?;
+    folder.write(components::TOKEN_KEY, private_key)?;
+    folder.write(components::TOKEN_PUBLIC_KEY, public_key)?;
+    folder.write(components::TOKENS, format!("{guest_token},{GUEST},{GUEST}\n"))?;
+    let user = kubeconfig::certificate_user(&admin);
+    folder
+        .write(components::ADMIN_KUBECONFIG, kubeconfig::document(&layout.url(), authority.certificate_pem(), &user))?;
+    Ok(Credentials { authority, admin, guest_token })
+}
+
+/// Waits for `/readyz` and for the namespace `default`, which comes a moment later.
+pub(super) async fn wait_until_ready(client: &kube::Client, apiserver: &mut Process) -> anyhow::Result<()> {
+    let end = Instant::now() + READY_WITHIN;
+    loop {
+        apiserver.check_running()?;
+        match probe(client).await {
+            Ok(()) => return Ok(()),
+            Err(reason) if Instant::now() > end => {
+                bail!("kube-apiserver is not ready: {reason:#}; its last lines:\n{}", apiserver.log_tail(15))
+            }
+            Err(_) => sleep(PROBE_PAUSE).await,
+        }
+    }
+}
+
+async fn probe(client: &kube::Client) -> anyhow::Result<()> {
+    let request = http::Request::get("/readyz").body(Vec::new()).context("describing a request")?;
+    client.request_text(request).await.context("asking /readyz")?;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.get("default").await.context("reading the namespace default")?;
+    Ok(())
+}
+
+/// From the system's generator.
+pub(super) fn random_bytes(buffer: &mut [u8]) -> anyhow::Result<()> {
+    let mut source = std::fs::File::open("/dev/urandom").context("opening /dev/urandom")?;
+    source.read_exact(buffer).context("reading /dev/urandom")
+}

@@ -1,0 +1,35 @@
+//! The world that Argosy is tested in, made of real parts: a Kubernetes control
+//! plane ([`ControlPlane`]), Git over files, https and ssh ([`GitServer`]), and
+//! the built `argosy` program as a process ([`Argosy`]).
+//!
+//! Everything listens on free ports of 127.0.0.1, keeps its files in a
+//! [`TempFolder`] and ends when its value is dropped; should the test process
+//! die without dropping, the [`watchdog`] ends and removes what it left. Tests
+//! wait for levels with [`eventually`], never for time.
+//!
+//! Nothing here uses a crate of the product: what is tested is seen from outside.
+//!
+//! Environment: `ARGOSY_KEEP=1` keeps the temporary folders with their logs;
+//! `ARGOSY_BIN` names the program to test (default: beside the test program);
+//! `ARGOSY_CACHE` and `KUBEBUILDER_ASSETS` as in `tests/tools/build`.
+
+pub mod application;
+pub mod argosy;
+pub mod certificates;
+pub mod control_plane;
+mod eventually;
+pub mod git_server;
+pub mod metrics;
+pub mod installation;
+mod ports;
+pub mod process;
+pub mod tools;
+pub mod watchdog;
+
+pub use application::{App, AppState};
+pub use argosy::Argosy;
+pub use control_plane::{ControlPlane, Options, shared};
+pub use eventually::{PATIENCE, eventually, poll_until};
+pub use git_server::{Failure, GitServer, Repo};
+pub use metrics::Metrics;
+pub use watchdog::TempFolder;
