@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use tokio::time::{Instant, sleep};
+use anyhow::Context;
 
 use crate::control_plane::ControlPlane;
 use crate::metrics::Metrics;
@@ -18,7 +17,6 @@ use crate::watchdog::TempFolder;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// What the program gets to end by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(20);
 /// How often a taken port is forgiven.
 const ATTEMPTS: usize = 4;
 
@@ -86,8 +84,8 @@ impl Starter {
         loop {
             let [port] = free_ports()?;
             let mut process = Process::start("argosy", self.command(folder, port)?, &folder.join("argosy.log"))?;
-            match wait_until_ready(&mut process, port).await {
-                Ok(()) => return Ok((process, port)),
+            match process.wait_until("ready", READY_WITHIN, || Metrics::fetch(port)).await {
+                Ok(_) => return Ok((process, port)),
                 Err(error) if attempt < ATTEMPTS && error.to_string().to_lowercase().contains("in use") => attempt += 1,
                 Err(error) => return Err(error),
             }
@@ -112,20 +110,6 @@ impl Starter {
             .env("RUST_BACKTRACE", "1")
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
-    }
-}
-
-async fn wait_until_ready(process: &mut Process, port: u16) -> anyhow::Result<()> {
-    let end = Instant::now() + READY_WITHIN;
-    loop {
-        process.check_running()?;
-        match Metrics::fetch(port).await {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() > end => {
-                bail!("argosy is not ready: {error:#}; its last lines:\n{}", process.log_tail(30))
-            }
-            Err(_) => sleep(PAUSE).await,
-        }
     }
 }
 
@@ -197,6 +181,11 @@ impl Argosy {
         self.process.log_path().to_owned()
     }
 
+    /// The last lines of its log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        self.process.log_tail(lines)
+    }
+
     /// All it has logged, over restarts.
     pub fn log(&self) -> String {
         self.process.log()
@@ -207,17 +196,13 @@ impl Argosy {
     /// # Errors
     /// When it ends, or the line does not come in time.
     pub async fn wait_for_log(&mut self, text: &str, deadline: Duration) -> anyhow::Result<String> {
-        let end = Instant::now() + deadline;
-        loop {
-            if let Some(line) = self.process.log().lines().find(|line| line.contains(text)) {
-                return Ok(line.to_owned());
-            }
-            self.process.check_running()?;
-            if Instant::now() > end {
-                return Err(anyhow!("argosy did not log {text:?}; its last lines:\n{}", self.process.log_tail(30)));
-            }
-            sleep(PAUSE).await;
-        }
+        let path = self.log_path();
+        let found = self.process.wait_until("saying it", deadline, || async {
+            let log = std::fs::read_to_string(&path).context("reading the log")?;
+            let line = log.lines().find(|line| line.contains(text)).map(str::to_owned);
+            line.with_context(|| format!("no line has {text:?}"))
+        });
+        found.await
     }
 
     /// `127.0.0.1:PORT` of its metrics.

@@ -13,19 +13,22 @@
 //! `ARGOSY_BIN` names the program to test (default: beside the test program);
 //! `ARGOSY_CACHE` and `KUBEBUILDER_ASSETS` as in `tests/tools/build`.
 
+pub mod api_proxy;
 pub mod application;
 pub mod argosy;
 pub mod certificates;
 pub mod control_plane;
 mod eventually;
 pub mod git_server;
-pub mod metrics;
 pub mod installation;
+pub mod metrics;
 mod ports;
 pub mod process;
 pub mod tools;
 pub mod watchdog;
+pub mod world;
 
+pub use api_proxy::{ApiFault, ApiProxy};
 pub use application::{App, AppState};
 pub use argosy::Argosy;
 pub use control_plane::{ControlPlane, Options, shared};
@@ -33,3 +36,4 @@ pub use eventually::{PATIENCE, eventually, poll_until};
 pub use git_server::{Failure, GitServer, Repo};
 pub use metrics::Metrics;
 pub use watchdog::TempFolder;
+pub use world::{World, config_map};

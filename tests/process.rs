@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::watchdog;
 
+/// Between two looks at something that a process is to bring about.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A running child. Dropping it kills its whole group and waits for it.
 #[derive(Debug)]
 pub struct Process {
@@ -89,6 +92,31 @@ impl Process {
         match self.exit_status() {
             None => Ok(()),
             Some(status) => anyhow::bail!("{} ended ({status}); its last lines:\n{}", self.name, self.log_tail(15)),
+        }
+    }
+
+    /// Probes until it answers `Ok`, as long as the process runs.
+    ///
+    /// # Errors
+    /// When the process ends, or after the deadline with the last reason; both
+    /// with the end of the log.
+    pub async fn wait_until<T, P, F>(&mut self, what: &str, deadline: Duration, mut probe: P) -> anyhow::Result<T>
+    where
+        P: FnMut() -> F,
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let end = Instant::now() + deadline;
+        loop {
+            self.check_running()?;
+            match probe().await {
+                Ok(value) => return Ok(value),
+                Err(reason) if Instant::now() > end => anyhow::bail!(
+                    "{}: not {what} within {deadline:?}: {reason:#}; its last lines:\n{}",
+                    self.name,
+                    self.log_tail(30)
+                ),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
         }
     }
 

@@ -228,15 +228,11 @@ async fn watch_apps(
     let current =
         |settings: &Settings| fixed.clone().unwrap_or_else(|| settings.controller.application_namespaces.clone());
     let mut patterns = current(&settings.borrow_and_update());
-    let mut first_round = true;
     loop {
         let admitted = Arc::new(NamespacePatterns::new(&home, &patterns));
         apps.retain(|key| admitted.admits(&key.namespace));
         let scopes = admitted.single().map_or_else(|| vec![None], |all| all.into_iter().map(Some).collect());
-        // A change of namespaces later does not make what is there unready.
-        if std::mem::take(&mut first_round) {
-            apps.expect_watches(scopes.len() - 1);
-        }
+        apps.expect_watches(scopes.len());
         let mut watches = JoinSet::new();
         for (i, scope) in (0..).zip(scopes) {
             let target = Target::new(ROOT, scope.as_deref(), Application::PLURAL);
@@ -255,5 +251,8 @@ async fn watch_apps(
                 break;
             }
         }
+        // Aborted is not ended: a last event of theirs must not come after the
+        // store has been pruned for the next round.
+        watches.shutdown().await;
     }
 }

@@ -48,7 +48,7 @@ pub struct Settings {
     pub global_projects: Vec<GlobalProject>,
     /// `kustomize.*`.
     pub kustomize: KustomizeSettings,
-    /// `accounts`, `ui`, `dex` and whatever else is read elsewhere: see [`Self::raw`].
+    /// Simple keys of `argocd-cm`. Accounts, sign-in and the page are read from [`Self::raw`] by others.
     pub general: GeneralSettings,
     /// `timeout.*`.
     pub timeouts: TimeoutSettings,

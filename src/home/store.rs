@@ -159,9 +159,14 @@ impl<T: Watched> Store<T> {
         self.unsynced.send_modify(|left| *left = left.saturating_sub(1));
     }
 
-    /// More watches are about to fill the store.
-    pub(crate) fn expect_watches(&self, more: usize) {
-        self.unsynced.send_modify(|left| *left += more);
+    /// Other watches, so many, are about to fill the store in place of those
+    /// before. A store that is synced already stays so.
+    pub(crate) fn expect_watches(&self, watches: usize) {
+        self.unsynced.send_modify(|left| {
+            if *left > 0 {
+                *left = watches;
+            }
+        });
     }
 
     /// Takes over what a watch reports. `owned` tells which keys that watch is

@@ -25,6 +25,7 @@ pub(super) const FRONT_KEY: &str = "front.key";
 pub(super) const TOKEN_KEY: &str = "service-accounts.key";
 pub(super) const TOKEN_PUBLIC_KEY: &str = "service-accounts.pub";
 pub(super) const TOKENS: &str = "tokens.csv";
+pub(super) const STAGES: &str = "stages.yaml";
 pub(super) const ADMIN_KUBECONFIG: &str = "kubeconfig";
 
 /// The only name the API server accepts from an aggregating front proxy.
@@ -106,6 +107,9 @@ impl Layout {
         let mut command = self.command("kwok");
         command
             .arg(self.file("--kubeconfig", ADMIN_KUBECONFIG))
+            .arg(self.file("--config", STAGES))
+            // The lease is what keeps the node from being taken for lost.
+            .arg("--node-lease-duration-seconds=40")
             .args(["--manage-all-nodes=true", "--cidr=10.244.0.0/16", "--node-ip=10.0.0.1"])
             .arg(format!("--node-port={}", self.node_port))
             .arg(format!("--server-address=127.0.0.1:{}", self.node_port));

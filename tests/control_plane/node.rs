@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, PostParams};
 use serde_json::json;
 
-use crate::eventually::poll_until;
 use crate::process::Process;
 
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const NAME: &str = "simulated";
 
 /// Makes the node and waits until the simulator says that it is ready.
@@ -24,13 +24,12 @@ pub(super) async fn add_node(client: kube::Client, simulator: &mut Process) -> a
     }))
     .context("describing the node")?;
     nodes.create(&PostParams::default(), &node).await.context("making the node")?;
-    let ready = poll_until(Duration::from_secs(60), || async {
+    let nodes = &nodes;
+    let ready = simulator.wait_until("simulating", READY_WITHIN, || async move {
         let node = nodes.get(NAME).await.context("reading the node")?;
         let conditions = node.status.and_then(|s| s.conditions).unwrap_or_default();
-        let ready = conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
-        ready.then_some(()).ok_or_else(|| anyhow!("the simulated node is not ready"))
+        ensure!(conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"), "the node is not ready");
+        Ok(())
     });
-    let ready = ready.await;
-    simulator.check_running()?;
-    ready.map_err(|reason| anyhow!("{reason}; {}", simulator.log_tail(15)))
+    ready.await
 }

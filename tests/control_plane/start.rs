@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
-use tokio::time::{Instant, sleep};
 
 use super::components::{self, FRONT_PROXY, Layout};
 use super::{ControlPlane, GUEST, Options, kubeconfig, node};
@@ -21,8 +20,6 @@ use crate::watchdog::TempFolder;
 
 /// Four seconds on an idle machine; the rest is for a busy one.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-
-const PROBE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a taken port is forgiven.
 const ATTEMPTS: usize = 4;
@@ -60,7 +57,7 @@ async fn start_once(binaries: &Path, options: Options) -> anyhow::Result<Control
     let [apiserver_port, etcd_port, etcd_peer_port, node_port] = free_ports()?;
     let folder = TempFolder::new("kubernetes")?;
     let layout = Layout { folder, binaries: binaries.to_owned(), apiserver_port, etcd_port, etcd_peer_port, node_port };
-    let Credentials { authority, admin, guest_token } = write_credentials(&layout)?;
+    let Credentials { authority, admin, guest_token } = write_files(&layout)?;
 
     let mut etcd = layout.start_etcd()?;
     let mut apiserver = layout.start_apiserver(options.bench)?;
@@ -96,7 +93,7 @@ async fn start_once(binaries: &Path, options: Options) -> anyhow::Result<Control
     })
 }
 
-fn write_credentials(layout: &Layout) -> anyhow::Result<Credentials> {
+fn write_files(layout: &Layout) -> anyhow::Result<Credentials> {
     let folder = &layout.folder;
     let authority = Authority::new("argosy test authority")?;
     let serving = authority.sign_server(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
@@ -112,6 +109,7 @@ fn write_credentials(layout: &Layout) -> anyhow::Result<Credentials> {
     folder.write(components::TOKEN_KEY, private_key)?;
     folder.write(components::TOKEN_PUBLIC_KEY, public_key)?;
     folder.write(components::TOKENS, format!("{guest_token},{GUEST},{GUEST}\n"))?;
+    folder.write(components::STAGES, include_str!("stages.yaml"))?;
     let user = kubeconfig::certificate_user(&admin);
     folder
         .write(components::ADMIN_KUBECONFIG, kubeconfig::document(&layout.url(), authority.certificate_pem(), &user))?;
@@ -120,17 +118,7 @@ fn write_credentials(layout: &Layout) -> anyhow::Result<Credentials> {
 
 /// Waits for `/readyz` and for the namespace `default`, which comes a moment later.
 pub(super) async fn wait_until_ready(client: &kube::Client, apiserver: &mut Process) -> anyhow::Result<()> {
-    let end = Instant::now() + READY_WITHIN;
-    loop {
-        apiserver.check_running()?;
-        match probe(client).await {
-            Ok(()) => return Ok(()),
-            Err(reason) if Instant::now() > end => {
-                bail!("kube-apiserver is not ready: {reason:#}; its last lines:\n{}", apiserver.log_tail(15))
-            }
-            Err(_) => sleep(PROBE_PAUSE).await,
-        }
-    }
+    apiserver.wait_until("ready", READY_WITHIN, || probe(client)).await
 }
 
 async fn probe(client: &kube::Client) -> anyhow::Result<()> {

@@ -81,18 +81,39 @@ metadata: {name: once, namespace: default}
 spec:
   template:
     spec: {restartPolicy: Never, containers: [{name: once, image: example.com/once}]}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: bad, namespace: default}
+spec:
+  backoffLimit: 0
+  template:
+    metadata: {labels: {argosy.test/pod: fails}}
+    spec: {restartPolicy: Never, containers: [{name: bad, image: example.com/bad}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: stuck, namespace: default}
+spec:
+  selector: {matchLabels: {app: stuck}}
+  template:
+    metadata: {labels: {app: stuck, argosy.test/pod: never-ready}}
+    spec: {containers: [{name: stuck, image: example.com/stuck}]}
 ";
 
 #[tokio::test]
-async fn deployments_become_available_and_jobs_complete_on_the_simulated_node() {
+async fn pods_become_ready_and_jobs_end_as_their_labels_say() {
     let options = Options { pods_become_ready: true, ..Options::default() };
     let control_plane = ControlPlane::start(options).await.unwrap();
     control_plane.apply_yaml(WORK).unwrap();
-    for (resource, condition) in [("deployment/web", "Available"), ("job/once", "Complete")] {
+    let expected = [("deployment/web", "Available"), ("job/once", "Complete"), ("job/bad", "Failed")];
+    for (resource, condition) in expected {
         let condition = format!("--for=condition={condition}");
         let wait = ["wait", resource, &condition, "--timeout=60s"];
         control_plane.kubectl_text(&wait).with_context(|| control_plane.logs()).unwrap();
     }
+    let stuck = ["get", "deployment", "stuck", "--output=jsonpath={.status.unavailableReplicas}"];
+    assert_eq!(control_plane.kubectl_text(&stuck).unwrap(), "1");
 }
 
 #[tokio::test]

@@ -47,7 +47,14 @@ async fn a_commit_is_deployed_kept_and_followed() -> anyhow::Result<()> {
     let names = plane.kubectl_text(&["get", "configmap", "-o", "name"])?;
     assert!(names.contains("configmap/farewell") && !names.contains("configmap/greeting"), "{names}");
 
-    let events = plane.kubectl_text(&["-n", "argocd", "get", "events", "-o", "jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}"])?;
+    let events = plane.kubectl_text(&[
+        "-n",
+        "argocd",
+        "get",
+        "events",
+        "-o",
+        "jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}",
+    ])?;
     for wanted in [
         format!("OperationStarted: Initiated automated sync to '{first}'"),
         format!("OperationCompleted: Sync operation to {first} succeeded"),

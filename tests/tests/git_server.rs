@@ -1,5 +1,6 @@
 //! The Git host of the tests is a real one: the real git clones from it in every
 //! way, and it fails as it is told to.
+#![expect(clippy::unwrap_used, reason = "in the tests' own functions an unwrap is an assertion too")]
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;

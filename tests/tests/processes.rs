@@ -1,4 +1,5 @@
 //! What a test starts ends with it, even when the test is killed.
+#![expect(clippy::unwrap_used, reason = "in the tests' own functions an unwrap is an assertion too")]
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};

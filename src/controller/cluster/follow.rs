@@ -29,11 +29,6 @@ async fn changes(shared: &Shared, target: &Target) {
         let count = batch.changes.len();
         metrics::gauge!("argocd_resource_events_processed_in_batch", "server" => target.server.clone())
             .set(count as f64);
-        for change in &batch.changes {
-            metrics::counter!("argocd_cluster_events_total", "server" => target.server.clone(),
-                "group" => change.key.group.to_string(), "kind" => change.key.kind.to_string())
-            .increment(1);
-        }
         if batch.lost {
             shared.directory.wake_all(Some(&target.server), Wake::Refresh(Level::Recorded));
             continue;

@@ -87,7 +87,7 @@ fn drift_after_a_sync_is_healed_with_growing_waits_and_only_what_drifted() {
     };
     assert!(matches!(decide(&app(json!({}), state(0)), drifted(), 60), AutoSync::Nothing(_)));
     let heal = json!({"selfHeal": true});
-    assert_eq!(decide(&app(heal.clone(), state(1)), drifted(), 1), AutoSync::Wait(Duration::from_secs(1)));
+    assert_eq!(decide(&app(heal.clone(), state(1)), drifted(), 1), AutoSync::Wait(Duration::from_secs(5)));
     let AutoSync::Start(operation) = decide(&app(heal, state(1)), drifted(), 6) else { panic!("started") };
     let sync = operation.sync.expect("a sync");
     assert_eq!((sync.auto_heal_attempts_count, sync.resources.len()), (2, 1));

@@ -127,7 +127,15 @@ impl Generator {
         }
         for (key, was) in last.into_iter().flatten() {
             let (field, undeclared) = child(ty, key);
-            if was.is_null() || undeclared || target.contains_key(key) || self.skips(place, key) {
+            if undeclared || target.contains_key(key) || self.skips(place, key) || stored_as_nothing(was, field, in_map) {
+                continue;
+            }
+            if place == Place::Metadata && key == "annotations" {
+                // Never all of them: what is applied always has some of its own.
+                let nothing = Value::Object(Object::new());
+                if let Some(current) = live.get(key) {
+                    self.value(Place::Annotations, (key, Some(was)), &nothing, current, field, &mut patch);
+                }
                 continue;
             }
             if live.get(key).is_some_and(|v| !stored_as_nothing(v, field, in_map)) {

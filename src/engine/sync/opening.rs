@@ -3,7 +3,7 @@
 
 use super::pass::{Asked, Flow, Pass, Stage};
 use super::wave::Wave;
-use super::{OperationPhase, Outcome, ResultCode, Step, Task, failure, mode, termination};
+use super::{ApplyMode, OperationPhase, Outcome, ResultCode, Step, Task, failure, mode, termination};
 
 // === impl Pass ===
 
@@ -53,7 +53,20 @@ impl Pass {
             !task.is_prune() && pass.is_pending(task.id) && !pass.skip_dry_run[task.id] && pass.is_wanted(task)
         });
         self.go_to(Stage::Validated);
-        if ids.is_empty() { Flow::Go(Stage::Validated) } else { self.ask(Asked::DryRun, ids, Step::DryRun) }
+        if ids.is_empty() || self.is_single_write() { Flow::Go(Stage::Validated) } else { self.ask(Asked::DryRun, ids, Step::DryRun) }
+    }
+
+    /// A dry run keeps one bad object from leaving the others half applied. Where
+    /// one object is all there is, applying it says the same with one request less;
+    /// unless a failure would come after a deletion.
+    fn is_single_write(&self) -> bool {
+        let keeps = |task: &Task| {
+            matches!(
+                task.mode,
+                ApplyMode::Create | ApplyMode::ClientSide { force: false } | ApplyMode::ServerSide { force: false, .. }
+            )
+        };
+        !self.input.dry_run && matches!(self.tasks.as_slice(), [task] if keeps(task))
     }
 
     pub(super) fn on_dry_run(&mut self, id: usize, outcome: Outcome) {

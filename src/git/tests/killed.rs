@@ -24,17 +24,18 @@ fn a_process_that_fetches() {
 fn after_many_killed_fetches_the_disk_holds_little_more_than_a_clean_mirror() {
     let kills: usize = std::env::var("ARGOSY_TEST_KILLS").map_or(25, |text| text.parse().unwrap());
     let origin = Origin::new();
-    origin.publish("big", noise(0, 8 << 20));
+    origin.publish("big", noise(0, 4 << 20));
     let root = tempfile::tempdir().unwrap();
     // Opening creates the folders that are watched below.
     drop(Mirror::open(root.path(), &origin.url()).unwrap());
     let incoming = std::fs::read_dir(root.path()).unwrap().next().unwrap().unwrap().path().join("incoming");
     let mut midway = 0;
+    let mut complete = false;
     for n in 0..kills {
-        if n % 5 == 4 {
-            // Some fetches get through in between, or there would be but one state.
+        // Some fetches get through in between, or there would be but one state.
+        if complete || n % (kills / 5).max(1) == 4 {
             update(&mut Mirror::open(root.path(), &origin.url()).unwrap());
-            origin.publish("big", noise(n as u64, 4 << 20));
+            origin.publish("big", noise(n as u64 + 1, 4 << 20));
         }
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "killed::a_process_that_fetches", "--ignored"])
@@ -44,8 +45,11 @@ fn after_many_killed_fetches_the_disk_holds_little_more_than_a_clean_mirror() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let threshold = (n as u64 % 7) * (512 << 10) + 1;
-        wait_for("the fetch", || disk_usage(&incoming) >= threshold || child.try_wait().unwrap().is_some());
+        let threshold = (n as u64 % 7) * (256 << 10) + 1;
+        wait_for("the fetch", || {
+            complete = child.try_wait().unwrap().is_some();
+            complete || disk_usage(&incoming) >= threshold
+        });
         child.kill().unwrap();
         child.wait().unwrap();
         midway += usize::from(disk_usage(&incoming) > 0);
@@ -57,5 +61,6 @@ fn after_many_killed_fetches_the_disk_holds_little_more_than_a_clean_mirror() {
     let clean = tempfile::tempdir().unwrap();
     update(&mut Mirror::open(clean.path(), &origin.url()).unwrap());
     let (used, needed) = (disk_usage(root.path()), disk_usage(clean.path()));
+    println!("{midway} of {kills} killed midway; {used} bytes, {needed} in a clean mirror");
     assert!(used * 10 <= needed * 12, "{used} bytes after {kills} kills, {needed} in a clean mirror");
 }

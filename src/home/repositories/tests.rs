@@ -2,8 +2,10 @@ use super::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Secrets given as type, name and fields.
-fn repositories(secrets: &[(&str, &str, &[(&str, &str)])], settings: &Settings) -> Repositories {
+/// A Secret as type, name and fields.
+type Declared<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+fn repositories(secrets: &[Declared<'_>], settings: &Settings) -> Repositories {
     let objects: Vec<(AppKey, SecretObject)> = secrets
         .iter()
         .map(|(kind, name, fields)| {
@@ -18,7 +20,7 @@ fn repositories(secrets: &[(&str, &str, &[(&str, &str)])], settings: &Settings) 
     Repositories::read(objects.iter().map(|(k, o)| (k, o)), settings)
 }
 
-fn plain(secrets: &[(&str, &str, &[(&str, &str)])]) -> Repositories {
+fn plain(secrets: &[Declared<'_>]) -> Repositories {
     repositories(secrets, &Settings::default())
 }
 

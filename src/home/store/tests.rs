@@ -107,3 +107,15 @@ async fn changes_end_with_the_store() {
     drop(store);
     assert!(changes.next().await.is_none());
 }
+
+#[tokio::test]
+async fn watches_that_were_replaced_before_they_came_through_are_not_waited_for() {
+    let store: Arc<Store<Application>> = Store::new(1);
+    store.expect_watches(3);
+    store.on_first_sync();
+    store.expect_watches(1);
+    store.on_first_sync();
+    store.synced().await;
+    store.expect_watches(2);
+    store.synced().await;
+}

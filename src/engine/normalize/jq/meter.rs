@@ -16,7 +16,7 @@ const MAX_STACK: usize = 768 << 10;
 /// Deepest nesting of a value that a program may build.
 const MAX_NESTING: usize = 300;
 /// Bytes of text that weigh as much as one step.
-const BYTES_PER_STEP: u64 = 16;
+const BYTES_PER_STEP: u64 = 4;
 
 /// What is left for one evaluation.
 pub(super) struct Budget {

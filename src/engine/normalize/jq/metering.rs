@@ -35,6 +35,34 @@ pub(super) fn depth(term: &mut Term<&str>) -> usize {
     1 + children(term).into_iter().map(depth).max().unwrap_or(0)
 }
 
+/// Whether a definition that takes filters calls itself. Each round would close
+/// over the filters of the last one, and such a chain can only be taken down by
+/// a recursion as long as itself: the one use of stack that no step measures.
+pub(super) fn recurses_with_filters<'s>(term: &mut Term<&'s str>, around: &mut Vec<(&'s str, usize)>) -> bool {
+    if let Term::Call(name, args) = term
+        && around.contains(&(*name, args.len()))
+    {
+        return true;
+    }
+    if let Term::Def(definitions, body) = term {
+        for definition in definitions {
+            let takes_filters = definition.args.iter().any(|arg| !arg.starts_with('$'));
+            if takes_filters {
+                around.push((definition.name, definition.args.len()));
+            }
+            let found = recurses_with_filters(&mut definition.body, around);
+            if takes_filters {
+                around.pop();
+            }
+            if found {
+                return true;
+            }
+        }
+        return recurses_with_filters(body, around);
+    }
+    children(term).into_iter().any(|child| recurses_with_filters(child, around))
+}
+
 /// Rewrites a term in place.
 pub(super) fn rewrite(term: &mut Term<&str>) {
     children(term).into_iter().for_each(rewrite);

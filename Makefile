@@ -1,0 +1,49 @@
+# Everything a person needs: `make run`, `make test`, `make bench`. Built tools and
+# compiled code are kept in $(ARGOSY_CACHE), outside the repository.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export ARGOSY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/argosy
+export CARGO_TARGET_DIR ?= $(ARGOSY_CACHE)/target
+
+say = printf '\n== %s\n' "$(1)"
+
+# One thing after the other: each prints its progress and uses all cores.
+.NOTPARALLEL:
+.PHONY: help run test bench lint tools cargo
+
+help: ## Says what there is.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+cargo:
+	@command -v cargo >/dev/null || { echo "cargo not found: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
+
+tools: cargo ## Builds the Kubernetes components that tests and `make run` start.
+	@tests/tools/build >/dev/null
+
+run: tools ## Starts Argosy on a sample, on a real API server, and goes on running.
+	@$(call say,building argosy)
+	@cargo build -p argosy -p argosy-tests --bins
+	@$(CARGO_TARGET_DIR)/debug/run
+
+lint: cargo ## Formatting, lints, and crates that must not be linked.
+	@$(call say,formatting and lints)
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@for crate in ring openssl-sys native-tls; do \
+	  if cargo tree --locked --workspace --edges normal,build -i $$crate >/dev/null 2>&1; then echo "$$crate must not be linked (deny.toml)"; exit 1; fi; \
+	done
+
+test: tools lint ## Everything: lints, unit tests, tests against real components.
+	@$(call say,building the tests)
+	@cargo build --locked -p argosy
+	@cargo test --locked --workspace --no-run
+	@$(call say,running the tests)
+	@ARGOSY_TEST_BIN="$$(tests/tools/build)" cargo test --locked --workspace
+
+bench: tools ## 1,000 applications on one API server, with figures.
+	@$(call say,building for the benchmark)
+	@cargo build --locked --release -p argosy -p argosy-loadtest
+	@$(CARGO_TARGET_DIR)/release/bench
