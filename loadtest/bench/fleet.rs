@@ -39,7 +39,8 @@ impl Fleet {
         let url = self.repo.url_file();
         stream::iter(0..self.count)
             .map(|i| {
-                let app = App::new(&name(i)).source(&url, &format!("apps/{i}"), "HEAD").into_namespace(NAMESPACE).automated();
+                let app =
+                    App::new(&name(i)).source(&url, &format!("apps/{i}"), "HEAD").into_namespace(NAMESPACE).automated();
                 async move { app.apply(&self.client).await.map(|_| ()) }
             })
             .buffer_unordered(AT_ONCE)
@@ -59,7 +60,8 @@ impl Fleet {
 
     /// Waits until no refresh is asked for any more.
     pub(crate) async fn wait_served(&self, deadline: Duration) -> anyhow::Result<()> {
-        self.wait(deadline, "refreshed", |app| app["metadata"]["annotations"]["argocd.argoproj.io/refresh"].is_null()).await
+        self.wait(deadline, "refreshed", |app| app["metadata"]["annotations"]["argocd.argoproj.io/refresh"].is_null())
+            .await
     }
 
     async fn wait(

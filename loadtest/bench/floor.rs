@@ -31,7 +31,8 @@ pub(crate) struct Floor {
 /// For each application: one create, two status patches, six events.
 pub(crate) async fn measure(client: &kube::Client, count: usize) -> anyhow::Result<Floor> {
     let one = App::new("floor").into_namespace(NAMESPACE).source("file:///none", ".", "HEAD");
-    let apps: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &resource("Application", "applications"));
+    let apps: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), NAMESPACE, &resource("Application", "applications"));
     one.in_namespace(NAMESPACE).apply(client).await?;
     let (maps, events): (Api<ConfigMap>, Api<Event>) =
         (Api::namespaced(client.clone(), NAMESPACE), Api::namespaced(client.clone(), NAMESPACE));

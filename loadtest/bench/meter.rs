@@ -31,7 +31,10 @@ pub(crate) struct Step {
 
 /// The names of the columns.
 pub(crate) fn head() {
-    println!("{:<36} {:>8} {:>12} {:>30} {:>9} {:>9}", "step", "wall s", "CPU ms/app", "writes/app (app, event, cm)", "RSS MB", "peak MB");
+    println!(
+        "{:<36} {:>8} {:>12} {:>30} {:>9} {:>9}",
+        "step", "wall s", "CPU ms/app", "writes/app (app, event, cm)", "RSS MB", "peak MB"
+    );
 }
 
 // === impl Meter ===

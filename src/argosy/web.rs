@@ -65,9 +65,11 @@ pub(crate) async fn serve(
 }
 
 async fn metrics(recorder: PrometheusHandle, vitals: Arc<dyn Vitals>) -> impl IntoResponse {
+    // Asking for the state also brings gauges of the recorder up to date.
+    let state = vitals.exposition();
     recorder.run_upkeep();
     let mut text = recorder.render();
-    text.push_str(&vitals.exposition());
+    text.push_str(&state);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 

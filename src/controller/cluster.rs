@@ -53,6 +53,11 @@ pub(crate) struct Connected(pub(crate) Connection);
 #[rtype(result = "()")]
 pub(crate) struct Unreachable(pub(crate) String);
 
+/// The cluster is declared no more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Undeclared;
+
 /// The slice belongs to another replica, or to nobody.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -118,6 +123,16 @@ impl Handler<Unreachable> for Cluster {
         if !matches!(&*self.state.borrow(), TargetState::Ready(_)) {
             self.state.send_replace(TargetState::Failed(reason));
         }
+    }
+}
+
+impl Handler<Undeclared> for Cluster {
+    type Result = ();
+
+    fn handle(&mut self, _: Undeclared, _: &mut Self::Context) {
+        // With the last pass that uses it, the target ends, and its watches.
+        std::mem::take(&mut self.following).cancel();
+        self.state.send_replace(TargetState::Failed("it is declared no more".to_owned()));
     }
 }
 

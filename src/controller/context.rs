@@ -1,6 +1,7 @@
 //! What every actor of a replica shares: the way home, the renderer, the address
 //! book, the bounds on work done at once, and the sources of time and chance.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +9,18 @@ use std::time::Duration;
 
 use argosy_home::{Clock, EventWriter, Home};
 use argosy_render::Renderer;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::directory::Directory;
 use crate::projects::Projects;
+
+/// How long a pass may keep its turn while it waits for somebody else.
+const ASIDE: Duration = Duration::from_millis(100);
+
+tokio::task_local! {
+    /// The turn of the pass that runs in this task; `None` while it stands aside.
+    static TURN: RefCell<Option<OwnedSemaphorePermit>>;
+}
 
 /// What a controller replica is started with.
 #[derive(Clone, Debug)]
@@ -36,7 +45,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) projects: Projects,
     /// Passes over applications at once. A pass mostly waits for API servers.
-    pub(crate) passes: Semaphore,
+    passes: Arc<Semaphore>,
     /// Renderings at once: one per core, for they only compute.
     pub(crate) rendering: Arc<Semaphore>,
     chance: AtomicU64,
@@ -47,14 +56,15 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(home: Home, clock: Clock, events: EventWriter, options: ControllerOptions) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // Thirty as Argo CD (20 comparisons and 10 operations), or sixteen a core:
-        // enough to keep an API server busy, little enough to bound memory.
-        let passes = usize::max(30, cores * 16);
+        // Twice Argo CD's thirty (20 comparisons and 10 operations), or 32 a core: enough
+        // to keep an API server busy while some wait for a remote, little enough to
+        // bound memory.
+        let passes = usize::max(60, cores * 32);
         Self {
             directory: Directory::default(),
             projects: Projects::default(),
             renderer: Renderer::new(argosy_render::RendererOptions::default()),
-            passes: Semaphore::new(passes),
+            passes: Arc::new(Semaphore::new(passes)),
             rendering: Arc::new(Semaphore::new(cores)),
             chance: AtomicU64::new(options.seed),
             home,
@@ -62,6 +72,30 @@ impl Shared {
             events,
             options,
         }
+    }
+
+    /// Runs a pass once there is room for it; `None` when the process ends.
+    pub(crate) async fn in_turn<F: Future>(&self, pass: F) -> Option<F::Output> {
+        let turn = self.passes.clone().acquire_owned().await.ok()?;
+        Some(TURN.scope(RefCell::new(Some(turn)), pass).await)
+    }
+
+    /// Waits within a pass for a repository or a cluster. One that hangs must not
+    /// keep the passes of others from their turn, so a pass that waits long gives
+    /// up its own meanwhile.
+    pub(crate) async fn aside<F: Future>(&self, other: F) -> F::Output {
+        let mut other = std::pin::pin!(other);
+        if let Ok(answer) = tokio::time::timeout(ASIDE, &mut other).await {
+            return answer;
+        }
+        let turn = TURN.try_with(RefCell::take).ok().flatten();
+        let had_one = turn.is_some();
+        drop(turn);
+        let answer = other.await;
+        if had_one && let Ok(turn) = self.passes.clone().acquire_owned().await {
+            TURN.with(|own| own.replace(Some(turn)));
+        }
+        answer
     }
 
     /// `base` and up to `spread` more.

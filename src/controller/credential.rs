@@ -3,7 +3,8 @@
 //! Owns the way into one cluster: loads the declaration, proves it against the
 //! cluster, hands over the connection, and follows the declaration as it
 //! changes. A new credential is proven before the old one is let go; one that
-//! does not work leaves the old one in place and is reported.
+//! does not work leaves the old one in place and is reported. A cluster that is
+//! declared no more is let go at once.
 //!
 //! Lost in a crash: nothing. The declaration is in the home cluster.
 
@@ -12,11 +13,13 @@ mod declaration;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
+use actix::{
+    Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle, WrapFuture as _,
+};
 use argosy_cluster::{Budget, BudgetConfig, Connection};
 use futures::StreamExt as _;
 
-use crate::cluster::{Cluster, Connected, Unreachable};
+use crate::cluster::{Cluster, Connected, Undeclared, Unreachable};
 use crate::context::Shared;
 
 /// First and longest wait between attempts to connect.
@@ -33,6 +36,8 @@ pub(crate) struct Credential {
     failures: u32,
     working: bool,
     changed: bool,
+    /// The next attempt, while the last one failed.
+    retry: Option<SpawnHandle>,
 }
 
 /// The connection did not carry; make another.
@@ -49,7 +54,17 @@ struct Redeclared;
 
 impl Credential {
     pub(crate) fn new(shared: Arc<Shared>, server: Arc<str>, cluster: Addr<Cluster>) -> Self {
-        Self { shared, server, cluster, connection: None, version: None, failures: 0, working: false, changed: false }
+        Self {
+            shared,
+            server,
+            cluster,
+            connection: None,
+            version: None,
+            failures: 0,
+            working: false,
+            changed: false,
+            retry: None,
+        }
     }
 
     /// Loads, proves and hands over. One attempt at a time.
@@ -58,8 +73,12 @@ impl Credential {
             self.changed = true;
             return;
         }
+        if let Some(retry) = self.retry.take() {
+            ctx.cancel_future(retry);
+        }
         let declared = match declaration::load(&self.shared, &self.server) {
-            Ok(declared) => declared,
+            Ok(Some(declared)) => declared,
+            Ok(None) => return self.on_undeclared(),
             Err(reason) => return self.on_failure(reason, ctx),
         };
         if self.connection.is_some() && self.version.as_ref() == Some(&declared.version) {
@@ -105,13 +124,31 @@ impl Credential {
         self.cluster.do_send(Connected(connection));
     }
 
+    /// Nothing is left to do until it is declared again.
+    fn on_undeclared(&mut self) {
+        if self.version.take().is_some() || self.connection.take().is_some() {
+            tracing::info!(server = &*self.server, "the cluster is declared no more");
+        }
+        self.connection = None;
+        self.failures = 0;
+        #[expect(clippy::disallowed_methods, reason = "one per change of the declared clusters")]
+        self.cluster.do_send(Undeclared);
+    }
+
     fn on_failure(&mut self, reason: String, ctx: &mut Context<Self>) {
         self.failures = self.failures.saturating_add(1);
         tracing::warn!(server = &*self.server, attempt = self.failures, reason, "no connection to the cluster");
         #[expect(clippy::disallowed_methods, reason = "one per attempt, and attempts are spaced out")]
         self.cluster.do_send(Unreachable(reason));
         let wait = BACKOFF.0.saturating_mul(1 << self.failures.min(7)).min(BACKOFF.1);
-        ctx.run_later(self.shared.jitter(wait, wait / 2), |actor, ctx| actor.renew(ctx));
+        if let Some(retry) = self.retry.take() {
+            ctx.cancel_future(retry);
+        }
+        let wait = self.shared.jitter(wait, wait / 2);
+        self.retry = Some(ctx.run_later(wait, |actor, ctx| {
+            actor.retry = None;
+            actor.renew(ctx);
+        }));
     }
 }
 

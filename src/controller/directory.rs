@@ -19,7 +19,7 @@ use crate::application::Application;
 use crate::bell::{Bell, Wake};
 use crate::cluster::{Target, TargetState};
 use crate::context::Shared;
-use crate::repository::{Forget, Generate, GenerateError, Generated, PollNow, Repository};
+use crate::repository::{Forget, Generate, GenerateError, Generated, Redeclared, Repository};
 
 /// How long an asker waits for an entity to find its owner.
 const PLACED: Duration = Duration::from_secs(30);
@@ -154,12 +154,12 @@ impl Directory {
         self.write(|book| book.repositories.remove(name));
     }
 
-    /// Asks every repository to look at its remote now.
-    pub(crate) fn poll_repositories(&self) {
+    /// Tells every repository that credentials were declared anew.
+    pub(crate) fn redeclare_repositories(&self) {
         let all: Vec<_> = self.read(|book| book.repositories.values().cloned().collect());
         for repository in all {
             #[expect(clippy::disallowed_methods, reason = "one per repository and change of credentials")]
-            repository.do_send(PollNow);
+            repository.do_send(Redeclared);
         }
     }
 

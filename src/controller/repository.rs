@@ -11,8 +11,9 @@
 //! the new commit; the others are not touched. What is in the mirror is served
 //! without asking anybody.
 //!
-//! A failing remote is asked again with growing waits; the state that was last
-//! seen stands meanwhile. Lost in a crash: nothing but time. The mirror is on
+//! A failing remote is asked again with growing waits, however many want something
+//! of it meanwhile, and sooner only for a refresh or for new credentials; the
+//! state that was last seen stands. Lost in a crash: nothing but time. The mirror is on
 //! disk, the refs are listed again and interests are registered by requests.
 
 mod credentials;
@@ -26,18 +27,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseFuture, WrapFuture as _,
+    Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    WrapFuture as _,
 };
 use argosy_fleet::Ownership;
 use argosy_git::{Objects, RemoteRefs, RepoUrl};
+use argosy_home::RepoCredentials;
+use futures::StreamExt as _;
 use tokio::sync::oneshot;
 
-pub(crate) use message::{Asked, Forget, Generate, GenerateError, Generated, PollNow};
+pub(crate) use message::{Asked, Forget, Generate, GenerateError, Generated, Redeclared};
 
 use crate::context::Shared;
 use interest::Interests;
 use round::{Round, RoundOutcome, Station};
 
+/// Listings of one remote begin at least this far apart.
+const LISTING_GAP: Duration = Duration::from_millis(100);
 /// Longest wait between attempts on a failing remote.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(180);
 /// First wait after a failure.
@@ -48,15 +54,27 @@ pub(crate) struct Repository {
     shared: Arc<Shared>,
     url: RepoUrl,
     project: String,
+    /// The credentials in use, to tell whether a new declaration says anything new.
+    declared: RepoCredentials,
     ownership: Ownership,
     station: Arc<Station>,
     refs: Option<Arc<RemoteRefs>>,
     waiting: Vec<Waiting>,
     interests: Interests,
     asking: bool,
+    /// When a listing began last, and whether one is put off because of that.
+    listed_at: Option<tokio::time::Instant>,
+    resting: bool,
     poll_due: bool,
     failures: u32,
+    /// While the remote fails: why, and the timer of the next attempt.
+    failing: Option<(GenerateError, SpawnHandle)>,
+    /// The regular poll, and the interval and jitter it was set with.
+    poll: Option<(SpawnHandle, Timing)>,
 }
+
+/// How often to poll: interval and jitter.
+type Timing = (Duration, Duration);
 
 /// A request that needs the remote, and who gets the answer.
 struct Waiting {
@@ -69,25 +87,36 @@ struct Waiting {
 #[rtype(result = "()")]
 struct RoundEnded(Result<RoundOutcome, GenerateError>, Vec<Waiting>);
 
+/// The settings changed, perhaps how often to poll.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SettingsChanged;
+
 // === impl Repository ===
 
 impl Repository {
     /// An owner of the repository at `url`, with the credentials that `project`
     /// has for it.
     pub(crate) fn new(shared: Arc<Shared>, url: RepoUrl, project: String, ownership: Ownership) -> Self {
+        let declared = shared.home.repositories().resolve(&url.to_string(), &project);
         let station = Arc::new(Station::new(shared.clone(), url.clone(), project.clone()));
         Self {
             shared,
             url,
             project,
+            declared,
             ownership,
             station,
             refs: None,
             waiting: Vec::new(),
             interests: Interests::default(),
             asking: false,
+            listed_at: None,
+            resting: false,
             poll_due: false,
             failures: 0,
+            failing: None,
+            poll: None,
         }
     }
 
@@ -113,11 +142,15 @@ impl Repository {
             }
             return;
         }
-        self.asking = true;
-        let waiting = std::mem::take(&mut self.waiting);
-        let list = std::mem::take(&mut self.poll_due)
+        let list = self.poll_due
             || self.refs.is_none()
-            || waiting.iter().any(|w| matches!(w.request.asked, Asked::Remote));
+            || self.waiting.iter().any(|w| matches!(w.request.asked, Asked::Remote));
+        if list && self.rests(ctx) {
+            return;
+        }
+        self.asking = true;
+        self.poll_due = false;
+        let waiting = std::mem::take(&mut self.waiting);
         let round = Round {
             known: self.refs.clone(),
             list,
@@ -128,11 +161,29 @@ impl Repository {
         ctx.spawn(work.into_actor(self).map(|ended, actor, ctx| actor.on_round(ended, ctx)));
     }
 
+    /// Whether the remote was listed a moment ago. Applications that ask at the same
+    /// time then share the next listing, which begins when the moment is over.
+    fn rests(&mut self, ctx: &mut Context<Self>) -> bool {
+        let now = tokio::time::Instant::now();
+        let Some(until) = self.listed_at.map(|at| at + LISTING_GAP).filter(|until| *until > now) else {
+            self.listed_at = Some(now);
+            return false;
+        };
+        if !std::mem::replace(&mut self.resting, true) {
+            ctx.run_later(until - now, |actor, ctx| {
+                actor.resting = false;
+                actor.pump(ctx);
+            });
+        }
+        true
+    }
+
     fn on_round(&mut self, RoundEnded(outcome, waiting): RoundEnded, ctx: &mut Context<Self>) {
         self.asking = false;
         match outcome {
             Ok(outcome) => {
                 let recovered = std::mem::take(&mut self.failures) > 0;
+                self.forget_failure(ctx);
                 let moved = self.refs.as_ref().is_some_and(|refs| **refs != *outcome.refs);
                 self.refs = Some(outcome.refs.clone());
                 for waiting in waiting {
@@ -145,11 +196,14 @@ impl Repository {
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
                 tracing::warn!(repository = %self.url, attempt = self.failures, %error, "the repository cannot be read");
-                for waiting in waiting {
-                    waiting.answer(Err(error.clone()));
+                // Whoever came meanwhile would hear the same.
+                let (fresh, late) = self.waiting.drain(..).partition(|w| matches!(w.request.asked, Asked::Remote));
+                self.waiting = fresh;
+                for waiting in waiting.into_iter().chain(late) {
+                    self.refuse(waiting, error.clone());
                 }
                 let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(7)).min(LONGEST_BACKOFF);
-                self.poll_after(self.shared.jitter(wait, wait / 2), ctx);
+                self.ask_after(self.shared.jitter(wait, wait / 2), error, ctx);
             }
         }
         self.pump(ctx);
@@ -165,16 +219,28 @@ impl Repository {
             Asked::Latest | Asked::Remote => round::commit_of(&outcome.refs, &objects, &waiting.request.source),
         };
         match commit {
-            Err(error) => waiting.answer(Err(error)),
+            Err(error) => self.refuse(waiting, error),
             Ok(commit) => match outcome.unavailable.get(&commit) {
-                Some(error) => waiting.answer(Err(error.clone())),
+                Some(error) => self.refuse(waiting, error.clone()),
                 None => self.render(waiting, commit, objects, ctx),
             },
         }
     }
 
+    /// Says no, and remembers who wants to hear when the answer would be another.
+    fn refuse(&mut self, waiting: Waiting, error: GenerateError) {
+        self.interests.register(&waiting.request, "", None);
+        waiting.answer(Err(error));
+    }
+
     /// Renders off the actor's thread and remembers who wanted it.
     fn render(&mut self, waiting: Waiting, commit: String, objects: Objects, ctx: &mut Context<Self>) {
+        if let Some(known) = waiting.request.known.as_ref().filter(|known| known.commit == commit) {
+            let known = known.clone();
+            self.interests.register(&waiting.request, &commit, known.key);
+            waiting.answer(Ok(known));
+            return;
+        }
         let request = waiting.request.clone();
         let work = round::render(self.shared.clone(), request, commit.clone(), objects);
         ctx.spawn(work.into_actor(self).map(move |answer, actor, _| {
@@ -205,27 +271,45 @@ impl Repository {
         }
     }
 
-    fn poll_after(&mut self, wait: Duration, ctx: &mut Context<Self>) {
-        ctx.run_later(wait, |actor, ctx| {
+    /// Sets the next attempt on a failing remote, in place of the one set before.
+    fn ask_after(&mut self, wait: Duration, error: GenerateError, ctx: &mut Context<Self>) {
+        self.forget_failure(ctx);
+        let timer = ctx.run_later(wait, |actor, ctx| {
+            actor.failing = None;
             actor.poll_due = true;
             actor.pump(ctx);
         });
+        self.failing = Some((error, timer));
     }
 
-    /// The regular poll. It re-reads its interval each time, so that a changed
-    /// setting needs no restart.
-    fn poll_regularly(&mut self, ctx: &mut Context<Self>) {
+    fn forget_failure(&mut self, ctx: &mut Context<Self>) {
+        if let Some((_, timer)) = self.failing.take() {
+            ctx.cancel_future(timer);
+        }
+    }
+
+    fn timing(&self) -> Timing {
         let settings = self.shared.home.settings();
-        let (interval, jitter) = (settings.timeouts.reconciliation, settings.timeouts.jitter);
+        (settings.timeouts.reconciliation, settings.timeouts.jitter)
+    }
+
+    /// The regular poll, from now on with the interval of the settings.
+    fn poll_regularly(&mut self, ctx: &mut Context<Self>) {
+        if let Some((timer, _)) = self.poll.take() {
+            ctx.cancel_future(timer);
+        }
+        let timing @ (interval, jitter) = self.timing();
         // Zero means "never by time"; look again in a while whether that still holds.
         let (wait, ask) = if interval.is_zero() { (LONGEST_BACKOFF, false) } else { (interval, true) };
-        ctx.run_later(self.shared.jitter(wait, jitter), move |actor, ctx| {
+        let timer = ctx.run_later(self.shared.jitter(wait, jitter), move |actor, ctx| {
+            actor.poll = None;
             if ask && actor.failures == 0 && !actor.interests.is_empty() {
                 actor.poll_due = true;
                 actor.pump(ctx);
             }
             actor.poll_regularly(ctx);
         });
+        self.poll = Some((timer, timing));
     }
 }
 
@@ -234,6 +318,8 @@ impl Actor for Repository {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         tracing::debug!(repository = %self.url, project = self.project, epoch = %self.ownership.epoch(), "repository owned");
+        let changes = tokio_stream::wrappers::WatchStream::from_changes(self.shared.home.settings_changes());
+        ctx.add_message_stream(changes.map(|_| SettingsChanged));
         self.poll_regularly(ctx);
     }
 }
@@ -244,14 +330,31 @@ impl Handler<Generate> for Repository {
     fn handle(&mut self, request: Generate, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = oneshot::channel();
         let url = self.url.to_string();
-        match self.known_commit(&request) {
-            Some((commit, objects)) => self.render(Waiting { request, reply }, commit, objects, ctx),
-            None => {
-                self.waiting.push(Waiting { request, reply });
+        let known = self.known_commit(&request);
+        let waiting = Waiting { request, reply };
+        let patient = !self.asking && !matches!(waiting.request.asked, Asked::Remote);
+        match (known, &self.failing) {
+            (Some((commit, objects)), _) => self.render(waiting, commit, objects, ctx),
+            (None, Some((error, _))) if patient => {
+                let error = error.clone();
+                self.refuse(waiting, error);
+            }
+            (None, _) => {
+                self.waiting.push(waiting);
                 self.pump(ctx);
             }
         }
         Box::pin(async move { answer.await.unwrap_or(Err(GenerateError::Moved(url))) })
+    }
+}
+
+impl Handler<SettingsChanged> for Repository {
+    type Result = ();
+
+    fn handle(&mut self, _: SettingsChanged, ctx: &mut Self::Context) {
+        if self.poll.is_some_and(|(_, timing)| timing != self.timing()) {
+            self.poll_regularly(ctx);
+        }
     }
 }
 
@@ -263,12 +366,16 @@ impl Handler<Forget> for Repository {
     }
 }
 
-impl Handler<PollNow> for Repository {
+impl Handler<Redeclared> for Repository {
     type Result = ();
 
-    fn handle(&mut self, _: PollNow, ctx: &mut Self::Context) {
-        self.poll_due = true;
-        self.pump(ctx);
+    fn handle(&mut self, _: Redeclared, ctx: &mut Self::Context) {
+        let declared = self.shared.home.repositories().resolve(&self.url.to_string(), &self.project);
+        if self.declared != declared {
+            self.declared = declared;
+            self.poll_due = true;
+            self.pump(ctx);
+        }
     }
 }
 

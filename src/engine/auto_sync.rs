@@ -64,14 +64,20 @@ pub fn plan_auto_sync(app: &Application, input: &AutoSyncInput<'_>) -> AutoSync 
         sync: Some(SyncOperation {
             source: if spec.sources.is_empty() { spec.source.clone() } else { None },
             sources: spec.sources.clone(),
-            revision: if spec.sources.is_empty() { input.revisions.first().cloned().unwrap_or_default() } else { String::new() },
+            revision: if spec.sources.is_empty() {
+                input.revisions.first().cloned().unwrap_or_default()
+            } else {
+                String::new()
+            },
             revisions: if spec.sources.is_empty() { Vec::new() } else { input.revisions.to_vec() },
             prune,
             sync_options: policy.sync_options.clone(),
             ..SyncOperation::default()
         }),
         initiated_by: Some(OperationInitiator { automated: true, ..OperationInitiator::default() }),
-        retry: Some(policy.retry.clone().unwrap_or(RetryStrategy { limit: DEFAULT_RETRIES, ..RetryStrategy::default() })),
+        retry: Some(
+            policy.retry.clone().unwrap_or(RetryStrategy { limit: DEFAULT_RETRIES, ..RetryStrategy::default() }),
+        ),
         info: Vec::new(),
     };
     if let Some(attempted) = last_attempt(app, &operation) {
@@ -123,12 +129,8 @@ fn attempt_again(
     if !self_heal {
         return Some(AutoSync::Nothing("this revision was synced already, and self-heal is off"));
     }
-    let attempts = state
-        .operation
-        .as_ref()
-        .and_then(|o| o.sync.as_ref())
-        .map(|s| s.auto_heal_attempts_count)
-        .unwrap_or_default();
+    let attempts =
+        state.operation.as_ref().and_then(|o| o.sync.as_ref()).map(|s| s.auto_heal_attempts_count).unwrap_or_default();
     let finished = state.finished_at.map_or(input.now, |at| at.timestamp());
     let ready = input.heal_backoff.after(u32::try_from(attempts).unwrap_or(u32::MAX));
     let elapsed = Duration::try_from(input.now.duration_since(finished)).unwrap_or_default();

@@ -174,15 +174,16 @@ pub fn summarize(pairs: &[Pair], persist_health: bool) -> Summary {
     for pair in pairs {
         let status = sync_status(pair);
         let prunes = pair.target.is_none() && !pair.hook && pair.self_referenced;
-        if status == "OutOfSync" && !(prunes && is_extraneous(pair)) {
+        // One whose kind is not permitted is shown as unknown, and makes the
+        // application out of sync all the same: its sync says what is wrong.
+        if !status.is_empty() && differs(pair) && !(prunes && is_extraneous(pair)) {
             out_of_sync = true;
             only_prunes &= prunes;
         }
         resources.push(resource_status(pair, status, prunes, persist_health));
     }
-    resources.sort_by(|a, b| {
-        (&a.group, &a.kind, &a.namespace, &a.name).cmp(&(&b.group, &b.kind, &b.namespace, &b.name))
-    });
+    resources
+        .sort_by(|a, b| (&a.group, &a.kind, &a.namespace, &a.name).cmp(&(&b.group, &b.kind, &b.namespace, &b.name)));
     Summary {
         resources,
         out_of_sync,
@@ -198,11 +199,15 @@ fn sync_status(pair: &Pair) -> &'static str {
         ""
     } else if pair.denied {
         "Unknown"
-    } else if pair.modified || pair.target.is_none() || pair.live.is_none() {
+    } else if differs(pair) {
         "OutOfSync"
     } else {
         "Synced"
     }
+}
+
+fn differs(pair: &Pair) -> bool {
+    pair.modified || pair.target.is_none() || pair.live.is_none()
 }
 
 fn is_extraneous(pair: &Pair) -> bool {
@@ -213,9 +218,8 @@ fn is_extraneous(pair: &Pair) -> bool {
 
 fn resource_status(pair: &Pair, status: &str, requires_pruning: bool, persist_health: bool) -> ResourceStatus {
     let object = pair.target.as_ref().or(pair.live.as_ref());
-    let confirms = |word: &str| {
-        object.is_some_and(|o| has_resource_option(o, names::ANNOTATION_SYNC_OPTIONS, word, "confirm"))
-    };
+    let confirms =
+        |word: &str| object.is_some_and(|o| has_resource_option(o, names::ANNOTATION_SYNC_OPTIONS, word, "confirm"));
     let health = pair.contribution.health.as_ref().filter(|_| persist_health && !pair.hook);
     ResourceStatus {
         group: pair.gvk.group.to_string(),

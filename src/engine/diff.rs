@@ -145,7 +145,7 @@ fn dry_run_state(input: DiffInput<'_>, predicted: &Value, manager: &str, include
 
 /// The prediction, unless it is what is there already.
 fn changed(predicted: Value, live: &Value, schema: Option<TypeRef<'_>>, ignore_status: bool) -> Option<Value> {
-    let counts = |key: &str| !matches!(key, "apiVersion" | "kind" | "metadata") && !(ignore_status && key == "status");
+    let counts = |key: &str| !(matches!(key, "apiVersion" | "kind" | "metadata") || ignore_status && key == "status");
     let (Some(a), Some(b)) = (predicted.as_object(), live.as_object()) else {
         return (predicted != *live).then_some(predicted);
     };
@@ -175,8 +175,11 @@ fn without_bookkeeping(metadata: &Map<String, Value>) -> Map<String, Value> {
     for (key, value) in metadata.iter().filter(|(key, _)| !merge::is_volatile(key)) {
         match value {
             Value::Object(annotations) if key == "annotations" && annotations.contains_key(LAST_APPLIED) => {
-                let rest: Map<String, Value> =
-                    annotations.iter().filter(|(k, _)| *k != LAST_APPLIED).map(|(k, v)| (k.clone(), v.clone())).collect();
+                let rest: Map<String, Value> = annotations
+                    .iter()
+                    .filter(|(k, _)| *k != LAST_APPLIED)
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect();
                 if !rest.is_empty() {
                     kept.insert(key.clone(), Value::Object(rest));
                 }

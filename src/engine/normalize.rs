@@ -11,6 +11,7 @@ mod jq;
 mod known;
 mod managers;
 mod paths;
+mod respect;
 mod rule;
 
 use std::borrow::Cow;
@@ -242,7 +243,8 @@ fn remove_managed(rule: &CompiledRule, sides: &mut Sides<'_>) {
 }
 
 fn remove_untracked(side: &mut Cow<'_, Value>, status: bool) {
-    if status && side.get("status").is_some()
+    if status
+        && side.get("status").is_some()
         && let Some(map) = side.to_mut().as_object_mut()
     {
         map.remove("status");

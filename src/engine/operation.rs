@@ -49,6 +49,11 @@ pub fn plan_operation(app: &Application, timeout: Duration, now: Timestamp) -> N
         return NextStep::Start(Box::new(started(operation, now)));
     };
     if phase.is_completed() {
+        // Times have whole seconds, and an operation is told from the one before
+        // by when it started: its hooks are marked with that.
+        if state.started_at.is_some_and(|at| at.seconds == now.as_second()) {
+            return NextStep::Wait(until_next_second(now));
+        }
         return NextStep::Start(Box::new(started(operation, now)));
     }
     let mut state = state.clone();
@@ -66,6 +71,11 @@ pub fn plan_operation(app: &Application, timeout: Duration, now: Timestamp) -> N
         return NextStep::Wait(wait);
     }
     NextStep::Resume(Box::new(retried(state)))
+}
+
+fn until_next_second(now: Timestamp) -> Duration {
+    let passed = Duration::from_nanos(u64::try_from(now.subsec_nanosecond()).unwrap_or_default());
+    Duration::from_secs(1).saturating_sub(passed).max(Duration::from_millis(1))
 }
 
 /// The state of an operation that begins now.

@@ -87,10 +87,7 @@ pub fn effective_source(spec: &ApplicationSpec) -> Option<argosy_proto::v1alpha1
 
 /// Whether the namespace's labels or annotations differ from those last synced.
 /// Before the first sync there is nothing to differ from.
-fn namespace_metadata_changed(
-    spec: &ApplicationSpec,
-    status: &argosy_proto::v1alpha1::ApplicationStatus,
-) -> bool {
+fn namespace_metadata_changed(spec: &ApplicationSpec, status: &argosy_proto::v1alpha1::ApplicationStatus) -> bool {
     let Some(result) = status.operation_state.as_ref().and_then(|state| state.sync_result.as_ref()) else {
         return false;
     };
@@ -124,7 +121,8 @@ mod tests {
             "project": "default", "source": {"repoURL": "r", "path": "p"}, "destination": {"namespace": "n"},
         }))
         .expect("a spec");
-        let to = ComparedTo { source: spec.source.clone(), destination: spec.destination.clone(), ..Default::default() };
+        let to =
+            ComparedTo { source: spec.source.clone(), destination: spec.destination.clone(), ..Default::default() };
         let status = ApplicationStatus {
             sync: Some(SyncStatus { compared_to: Some(to), ..Default::default() }),
             reconciled_at: Some(Time::from(Timestamp::UNIX_EPOCH)),

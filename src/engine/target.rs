@@ -41,12 +41,8 @@ pub fn prepare_targets(manifests: &[Arc<Value>], context: &TargetContext<'_>) ->
     for manifest in manifests {
         let gvk = Gvk::of(manifest);
         if (context.is_excluded)(&gvk) {
-            let message = format!(
-                "Resource {}/{} {} is excluded in the settings",
-                gvk.group,
-                gvk.kind,
-                object::name(manifest)
-            );
+            let message =
+                format!("Resource {}/{} {} is excluded in the settings", gvk.group, gvk.kind, object::name(manifest));
             targets.findings.push(Finding::new(Kind::ExcludedResourceWarning, message));
             continue;
         }

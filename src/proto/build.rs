@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use prost_build::Config;
 use protox::prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
-use protox::prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use protox::prost_reflect::prost_types::{
+    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
+};
 
 /// Package whose JSON rules are those of the reference's Go struct tags.
 const V1ALPHA1: &str = "github.com.argoproj.argo_cd.v3.pkg.apis.application.v1alpha1";
@@ -35,7 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", root.display());
     let files = proto_files(root)?;
     let set = protox::compile(&files, [root])?;
-    std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("descriptors.bin"), protox::prost::Message::encode_to_vec(&set))?;
+    std::fs::write(
+        Path::new(&std::env::var("OUT_DIR")?).join("descriptors.bin"),
+        protox::prost::Message::encode_to_vec(&set),
+    )?;
 
     let table = json_table(&std::fs::read_to_string(root.join("contract/json-fields.tsv"))?);
     let mut config = Config::new();
@@ -70,7 +75,8 @@ fn json_table(table: &str) -> HashMap<(String, String), JsonField> {
         // An embedded pointer without a name is inlined by Go just as `,inline` is.
         let inline = rest.contains(&"inline") || (name.is_empty() && go_name.is_empty());
         let name = if name.is_empty() { wire_name } else { name };
-        let field = JsonField { name: name.to_owned(), omit_empty: rest.contains(&"omitempty") || json.is_empty(), inline };
+        let field =
+            JsonField { name: name.to_owned(), omit_empty: rest.contains(&"omitempty") || json.is_empty(), inline };
         out.insert((message.to_owned(), wire_name.to_owned()), field);
     }
     out
@@ -131,11 +137,11 @@ fn field_attribute(
     let is_message = field.r#type() == Type::Message;
     let is_option = !repeated
         && field.label() != Label::Required
-        && (is_message
-            || field.proto3_optional()
-            || (file.syntax() != "proto3" && field.label() == Label::Optional));
+        && (is_message || field.proto3_optional() || (file.syntax() != "proto3" && field.label() == Label::Optional));
     if field.r#type() == Type::Bytes && !repeated {
-        parts.push(if is_option { "with = \"crate::json::bytes_option\"" } else { "with = \"crate::json::bytes\"" }.to_owned());
+        parts.push(
+            if is_option { "with = \"crate::json::bytes_option\"" } else { "with = \"crate::json::bytes\"" }.to_owned(),
+        );
     } else if is_bytes_map(message, field) {
         parts.push("with = \"crate::json::bytes_map\"".to_owned());
     } else if !is_option {

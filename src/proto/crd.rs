@@ -31,7 +31,8 @@ struct Types {
 }
 
 /// Fields that Go always writes but need not be given: each has an alternative.
-const NOT_REQUIRED: &[(&str, &str)] = &[("ListGenerator", "elements"), ("OptionalMap", "map"), ("OptionalArray", "array")];
+const NOT_REQUIRED: &[(&str, &str)] =
+    &[("ListGenerator", "elements"), ("OptionalMap", "map"), ("OptionalArray", "array")];
 
 /// A printer column: name, path, and whether only `-o wide` shows it.
 type Column = (&'static str, &'static str, bool);

@@ -18,7 +18,6 @@ pub mod resource;
 #[expect(
     missing_docs,
     unreachable_pub,
-    clippy::doc_markdown,
     clippy::large_enum_variant,
     reason = "generated: the contract's tables are the documentation"
 )]

@@ -39,7 +39,7 @@ impl Job<'_> {
                     current = self.current().await?;
                     guarded = false;
                 }
-                Err(error) if self.task.force && !self.task.dry_run && (error.is_invalid() || error.is_conflict()) => {
+                Err(error) if self.task.force && (error.is_invalid() || error.is_conflict()) => {
                     let Some(live) = &current else { return Err(error) };
                     return self.recreate(&modified, object::uid(live), "configured").await;
                 }

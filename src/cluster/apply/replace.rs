@@ -25,7 +25,7 @@ impl Job<'_> {
         // Deleting one of these would delete everything in it.
         let holds_others = matches!((&*self.gvk.group, &*self.gvk.kind), ("", "Namespace"))
             || (&*self.gvk.group == "apiextensions.k8s.io" && &*self.gvk.kind == "CustomResourceDefinition");
-        if self.task.force && !holds_others && !self.task.dry_run {
+        if self.task.force && !holds_others {
             return self.recreate(target, object::uid(&live), "replaced").await;
         }
         if let Some(done) = self.recreate_for_role(&live, target).await? {
@@ -39,7 +39,15 @@ impl Job<'_> {
     }
 
     /// Deletes the very object with `uid`, waits until it is gone, creates it anew.
+    /// A dry run only asks whether it could be created.
     pub(super) async fn recreate(&self, body: &Value, uid: &str, verb: &'static str) -> Result<Done> {
+        if self.task.dry_run {
+            return match self.create_by_another_name(body).await {
+                Err(error) if error.is_invalid() => Err(error),
+                // Whatever else is in the way may be due to the name alone.
+                _ => Ok(Done { verb, live: body.clone(), warnings: Vec::new() }),
+            };
+        }
         self.applier.delete_resource(&self.resource, &self.key, Propagation::Background, Some(uid), Some(0)).await?;
         let started = tokio::time::Instant::now();
         let mut backoff =
@@ -52,6 +60,17 @@ impl Job<'_> {
         }
         let done = self.create(body).await?;
         Ok(Done { verb, ..done })
+    }
+
+    /// In a dry run, for the name itself is taken: what is wrong with a new object
+    /// must be known before the old one is deleted for it.
+    async fn create_by_another_name(&self, body: &Value) -> Result<Done> {
+        let mut other = body.clone();
+        if let Some(metadata) = object::metadata(&mut other) {
+            metadata.remove("name");
+            metadata.insert("generateName".to_owned(), json!("dry-run-"));
+        }
+        self.create(&other).await
     }
 
     /// Whether the kind refers to a role it cannot change.

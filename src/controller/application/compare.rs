@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use super::destination::{self, Grounds};
 use super::memory::{Memory, PairVerdict, RememberedNormalizer, RememberedTargets};
-use super::resolve::{self, Sources};
+use super::resolve::{self, RememberedSources, Sources};
 use crate::cluster::Target;
 use crate::context::Shared;
 use crate::normalizers;
@@ -96,16 +96,15 @@ pub(super) async fn run(
 ) -> Result<Compared, Failure> {
     let grounds = destination::find(shared, key, app).map_err(Failure::Spec)?;
     let spec = app.spec.clone().unwrap_or_default();
-    let sources = load_sources(shared, key, app, &spec, request).await?;
+    let sources = shared.aside(load_sources(shared, &mut memory.sources, key, app, &spec, request)).await?;
     let target = shared
-        .directory
-        .target(shared, key, &grounds.cluster.server)
+        .aside(shared.directory.target(shared, key, &grounds.cluster.server))
         .await
         .map_err(|e| live_failure(&format!("failed to get cluster {:?}: {e}", grounds.cluster.server)))?;
     let targets = remember_targets(shared, memory, key, &spec, &sources, &target);
     let kinds = kinds_of(&targets);
     target.live.manage(kinds.iter().cloned());
-    target.live.ready(&kinds).await;
+    shared.aside(target.live.ready(&kinds)).await;
     check_kinds(&target, &kinds)?;
 
     let pairing = pair(shared, memory, key, &grounds, &target, &targets).await?;
@@ -136,6 +135,7 @@ pub(super) fn observe(app: &Application, took: Duration) {
 
 async fn load_sources(
     shared: &Arc<Shared>,
+    remembered: &mut Option<RememberedSources>,
     key: &AppKey,
     app: &Application,
     spec: &ApplicationSpec,
@@ -149,7 +149,8 @@ async fn load_sources(
     let sources = request.sources.clone().unwrap_or_else(|| resolve::sources_of(spec));
     let recorded = recorded_revisions(app);
     let asked = |index: usize| {
-        let pinned = request.revisions.get(index).filter(|r| !r.is_empty());
+        let named = sources.get(index).map(|s| &s.target_revision).filter(|r| resolve::is_commit(r));
+        let pinned = request.revisions.get(index).filter(|r| !r.is_empty()).or(named);
         match (pinned, request.level) {
             (Some(commit), _) => Asked::Commit(commit.clone()),
             (None, Level::Remote) => Asked::Remote,
@@ -159,14 +160,18 @@ async fn load_sources(
             (None, _) => Asked::Latest,
         }
     };
-    resolve::generate(shared, key, spec, &sources, &asked, request.no_cache).await.map_err(|error| Failure::Source {
-        finding: Finding::new(Kind::ComparisonError, error.message),
-        transient: error.transient,
+    resolve::generate(shared, remembered, key, spec, &sources, &asked, request.no_cache).await.map_err(|error| {
+        Failure::Source { finding: Finding::new(Kind::ComparisonError, error.message), transient: error.transient }
     })
 }
 
+/// The revisions of the last comparison that came through; after one that failed,
+/// what is recorded may be of other sources than those of now.
 fn recorded_revisions(app: &Application) -> Vec<String> {
     let Some(sync) = app.status.as_ref().and_then(|s| s.sync.as_ref()) else { return Vec::new() };
+    if sync.status == "Unknown" {
+        return Vec::new();
+    }
     if sync.revisions.is_empty() { vec![sync.revision.clone()] } else { sync.revisions.clone() }
 }
 
@@ -332,7 +337,7 @@ async fn judge(
         }
         if pair.target.is_some() && pair.live.is_some() {
             if schemas.is_none() {
-                schemas = Some(load_schemas(target, &memory.targets).await?);
+                schemas = Some(shared.aside(load_schemas(target, &memory.targets)).await?);
             }
             let mode = match (&pair.target, server_side) {
                 (Some(object), default) if applies_server_side(object, default) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use argosy_engine::auto_sync::{AutoSync, AutoSyncInput, plan_auto_sync};
 use argosy_engine::backoff::Backoff;
 use argosy_engine::condition::{Finding, Kind, OF_COMPARISON, OF_SPEC, merge_conditions};
+use argosy_engine::hook::{self, HookType};
 use argosy_engine::operation::{NextStep, plan_operation};
 use argosy_engine::refresh::{Level, Refresh, effective_source};
 use argosy_engine::windows::Subject;
@@ -39,6 +40,7 @@ pub(super) fn settle(
     let verdict = match outcome {
         Ok(compared) => {
             record(shared, &mut draft.app, &compared, now);
+            hold_for_deletion_hooks(&mut draft.app, memory);
             start_auto_sync(shared, draft, &compared, now)
         }
         Err(failure) => fail(shared, memory, &mut draft.app, refresh, failure, now),
@@ -83,6 +85,31 @@ pub(super) fn record(shared: &Shared, app: &mut Application, compared: &Compared
     status.summary = Some(summary::of(&compared.target, compared.pairing.pairs.iter()));
     let evaluated: Vec<Kind> = OF_SPEC.iter().chain(OF_COMPARISON).copied().collect();
     status.conditions = merge_conditions(&status.conditions, &evaluated, &compared.findings, now);
+}
+
+/// An application with hooks around its deletion must not go without them: each
+/// kind has finalizers that are there as long as the source has such hooks.
+fn hold_for_deletion_hooks(app: &mut Application, memory: &Memory) {
+    if app.metadata().deletion_timestamp.is_some() {
+        // The API server accepts no new ones, and the old ones have work to do.
+        return;
+    }
+    let Some(known) = &memory.targets else { return };
+    let moments = [
+        (HookType::PreDelete, [names::FINALIZER_PRE_DELETE, names::FINALIZER_PRE_DELETE_CLEANUP]),
+        (HookType::PostDelete, [names::FINALIZER_POST_DELETE, names::FINALIZER_POST_DELETE_CLEANUP]),
+    ];
+    for (moment, finalizers) in moments {
+        let wanted = known.targets.objects.iter().any(|object| hook::has_type(object, moment));
+        for finalizer in finalizers {
+            let held = app.metadata().finalizers.iter().any(|f| f == finalizer);
+            match (wanted, held) {
+                (true, false) => app.metadata_mut().finalizers.push(finalizer.to_owned()),
+                (false, true) => app.metadata_mut().finalizers.retain(|f| f != finalizer),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn compared_to(spec: &argosy_proto::v1alpha1::ApplicationSpec) -> ComparedTo {

@@ -118,7 +118,9 @@ async fn manifests(
         Some(commit) => Asked::Commit(commit.clone()),
         None => Asked::Latest,
     };
-    let found = resolve::generate(shared, &draft.key, &spec, &sources, &asked, false).await.map_err(|e| e.message)?;
+    let found = resolve::generate(shared, &mut None, &draft.key, &spec, &sources, &asked, false)
+        .await
+        .map_err(|e| e.message)?;
     let settings = shared.home.settings();
     let catalog = target.discovery.catalog();
     let manifests: Vec<Arc<Value>> = found.rendered.iter().flat_map(|r| r.manifests.iter().cloned()).collect();

@@ -14,6 +14,8 @@ use argosy_render::Rendered;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::resolve::RememberedSources;
+
 /// See the module's page.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -25,6 +27,7 @@ pub(crate) struct Memory {
     pub(crate) misses_kinds: bool,
     /// The dry run of the running operation's attempt is behind it.
     pub(crate) validated: Option<(Timestamp, i64)>,
+    pub(crate) sources: Option<RememberedSources>,
     pub(crate) targets: Option<RememberedTargets>,
     pub(crate) normalizer: Option<RememberedNormalizer>,
     /// By key: the pair that was compared and what came of it.
@@ -68,6 +71,7 @@ impl Memory {
 
     /// Forgets what a hard refresh must not use.
     pub(crate) fn forget(&mut self) {
+        self.sources = None;
         self.targets = None;
         self.normalizer = None;
         self.verdicts.clear();

@@ -30,7 +30,8 @@ pub(super) fn transitions(shared: &Shared, before: &Application, after: &Applica
 fn started(shared: &Shared, app: &Application, old: &ApplicationStatus, new: &ApplicationStatus) {
     let (was, is) = (old.operation_state.as_ref(), new.operation_state.as_ref());
     let Some(state) = is.filter(|s| s.phase == "Running") else { return };
-    if was.is_some_and(|w| w.started_at == state.started_at) {
+    let over = |s: &OperationState| OperationPhase::parse(&s.phase).is_none_or(OperationPhase::is_completed);
+    if was.is_some_and(|w| w.started_at == state.started_at && !over(w)) {
         return;
     }
     let operation = state.operation.clone().unwrap_or_default();

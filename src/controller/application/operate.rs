@@ -17,7 +17,9 @@ use argosy_engine::operation::{
 use argosy_engine::refresh::{Level, Refresh};
 use argosy_engine::sync::{Answer, OperationPhase, Pass, Step};
 use argosy_engine::windows::Subject;
-use argosy_proto::v1alpha1::OperationState;
+use argosy_model::options::SyncOptions;
+use argosy_proto::resource::CustomResource as _;
+use argosy_proto::v1alpha1::{OperationState, SyncOperation};
 
 use super::compare::{self, Compared, Failure};
 use super::execute::Executor;
@@ -108,10 +110,13 @@ async fn finish(
     // The outcome and the comparison after it are one write, so that whoever sees
     // the end sees a status that is no older.
     let refresh = Refresh { level: Level::Latest, hard: false, reason: "an operation ended" };
-    pass::refresh(shared, memory, draft, &refresh).await.map(|verdict| match (&draft.app.operation, verdict) {
-        (Some(_), _) => None,
-        (None, verdict) => Some(verdict),
-    })
+    let verdict = pass::refresh(shared, memory, draft, &refresh).await?;
+    if draft.app.operation.is_some() {
+        return Ok(None);
+    }
+    // The deletion has waited for this end, and nobody else tells it.
+    let deleting = draft.app.metadata().deletion_timestamp.is_some();
+    Ok(Some(if deleting { Verdict::Again(Duration::ZERO, Level::Recorded) } else { verdict }))
 }
 
 /// Somebody may have asked for the end while the pass ran.
@@ -146,7 +151,7 @@ async fn run_pass(shared: &Arc<Shared>, memory: &mut Memory, draft: &mut Draft) 
         draft.persist().await?;
         return Ok(Left::Running(Some(wait)));
     }
-    if let Some(end) = refused(&compared, draft, terminating) {
+    if let Some(end) = refused(&compared, &sync, terminating) {
         return Ok(Left::Ended(end));
     }
     if state.sync_result.is_none() {
@@ -163,7 +168,7 @@ async fn run_pass(shared: &Arc<Shared>, memory: &mut Memory, draft: &mut Draft) 
     let executor = Executor { target: compared.target.clone(), applier };
     let input = input::sync(shared, memory, &draft.app, &compared, &state, &sync, now).await;
     let mut pass = Pass::new(input, Arc::new(input::Permits::new(&compared)));
-    let left = drive(draft, &mut pass, &executor).await?;
+    let left = drive(shared, draft, &mut pass, &executor).await?;
     if pass.validated() {
         memory.validated = state.started_at.map(|at| (at.timestamp(), state.retry_count));
     }
@@ -171,7 +176,12 @@ async fn run_pass(shared: &Arc<Shared>, memory: &mut Memory, draft: &mut Draft) 
 }
 
 /// Executes the steps of a pass until it waits or is over.
-async fn drive(draft: &mut Draft, pass: &mut Pass, executor: &Executor) -> Result<Left, argosy_home::Error> {
+async fn drive(
+    shared: &Shared,
+    draft: &mut Draft,
+    pass: &mut Pass,
+    executor: &Executor,
+) -> Result<Left, argosy_home::Error> {
     let mut answers: Vec<Answer> = Vec::new();
     loop {
         answers = match pass.next(std::mem::take(&mut answers)) {
@@ -192,7 +202,7 @@ async fn drive(draft: &mut Draft, pass: &mut Pass, executor: &Executor) -> Resul
             Step::ReleaseHooks(tasks) => executor.release(&tasks).await,
             Step::Confirm(tasks) => executor.confirm(&tasks).await,
             Step::Pause(wait) => {
-                tokio::time::sleep(wait).await;
+                shared.aside(tokio::time::sleep(wait)).await;
                 Vec::new()
             }
             Step::Wait { message, recheck_after } => {
@@ -249,11 +259,11 @@ fn blocked_by_window(
 }
 
 /// Why this comparison must not be synced.
-fn refused(compared: &Compared, draft: &Draft, terminating: bool) -> Option<PassEnd> {
+fn refused(compared: &Compared, sync: &SyncOperation, terminating: bool) -> Option<PassEnd> {
     if terminating {
         return None;
     }
-    let options = compare::sync_options(draft.app.spec.as_ref()?);
+    let options = SyncOptions::new(sync.sync_options.iter().cloned());
     let shared = compared.findings.iter().find(|f| f.kind == Kind::SharedResourceWarning);
     if let Some(finding) = shared.filter(|_| options.has("FailOnSharedResource=true")) {
         let message = format!("Shared resource found: {}", finding.message);

@@ -30,8 +30,11 @@ pub(crate) enum Verdict {
 /// Runs a pass. Errors are logged here, once; the application's own troubles are
 /// conditions on it and no errors of the pass.
 pub(super) async fn run(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested: Option<Level>) -> Verdict {
-    // Closed only when the process ends, and then nobody waits for the verdict.
-    let Ok(_turn) = shared.passes.acquire().await else { return Verdict::Idle };
+    // There is no turn only when the process ends, and then nobody waits for the verdict.
+    shared.in_turn(turn(shared, key, memory, requested)).await.unwrap_or(Verdict::Idle)
+}
+
+async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested: Option<Level>) -> Verdict {
     let Some(app) = shared.home.apps().get(key) else { return Verdict::Gone };
     match reconcile(shared, key, app, memory, requested).await {
         Ok(verdict) => verdict,

@@ -34,12 +34,14 @@ impl Draft {
     }
 
     /// Writes what is new, if anything is, and tells about transitions. A patch
-    /// that starts or ends an operation is bound to the version that was read:
-    /// somebody's own request must not be overwritten.
+    /// that starts an operation is bound to the version that was read: somebody's
+    /// own request must not be overwritten. So is one with finalizers, which are
+    /// written as a whole.
     pub(super) async fn persist(&mut self) -> Result<(), argosy_home::Error> {
         let Some(mut patch) = status_patch(&self.base, &self.app) else { return Ok(()) };
         let starts = self.base.operation.is_none() && self.app.operation.is_some();
-        let version = self.base.metadata.as_ref().map(|m| m.resource_version.as_str()).filter(|_| starts);
+        let bound = starts || patch.pointer("/metadata/finalizers").is_some();
+        let version = self.base.metadata.as_ref().map(|m| m.resource_version.as_str()).filter(|_| bound);
         let written = match self.shared.home.patch_application(&self.key, patch.clone(), version).await {
             Err(argosy_home::Error::TooLarge(reason)) => {
                 tracing::warn!(application = %self.key, reason, "the status is too large to be stored");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use argosy_home::Settings;
 use argosy_model::AppKey;
 use argosy_proto::v1alpha1::{ApplicationSource, ApplicationSpec};
 use argosy_render::{Rendered, SourceType};
@@ -9,17 +10,24 @@ use futures::FutureExt as _;
 
 use super::destination::project_name;
 use crate::context::Shared;
-use crate::repository::{Asked, Generate, GenerateError};
+use crate::repository::{Asked, Generate, GenerateError, Generated};
 
 /// What the sources of an application say.
 #[derive(Clone, Debug)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     /// Commit of each source, in their order.
     pub(super) revisions: Vec<String>,
     /// Manifests of each source that has some.
     pub(super) rendered: Vec<Arc<Rendered>>,
     /// How each source is rendered.
     pub(super) types: Vec<SourceType>,
+}
+
+/// Answers of repositories and what they were asked under.
+pub(crate) struct RememberedSources {
+    settings: Arc<Settings>,
+    sources: Vec<ApplicationSource>,
+    answers: Vec<Generated>,
 }
 
 /// Why the sources say nothing, in words, and whether waiting may help.
@@ -34,30 +42,39 @@ pub(super) fn sources_of(spec: &ApplicationSpec) -> Vec<ApplicationSource> {
     if spec.sources.is_empty() { spec.source.iter().cloned().collect() } else { spec.sources.clone() }
 }
 
-/// Asks for the manifests of every source; all sources at once.
+/// Asks for the manifests of every source; all sources at once. `remembered` is
+/// what the last time has left behind: a commit that was rendered once need not be
+/// asked for again.
 pub(super) async fn generate(
     shared: &Arc<Shared>,
+    remembered: &mut Option<RememberedSources>,
     key: &AppKey,
     spec: &ApplicationSpec,
     sources: &[ApplicationSource],
     asked: &(dyn Fn(usize) -> Asked + Sync),
     no_cache: bool,
 ) -> Result<Sources, SourceError> {
+    let settings = shared.home.settings();
+    let known = remembered
+        .take()
+        .filter(|known| !no_cache && Arc::ptr_eq(&known.settings, &settings) && known.sources == contents(sources));
+    let known_answer = |index: usize| known.as_ref().map(|known| known.answers[index].clone());
     let project = project_name(spec);
     let instance = key.instance_name(&shared.options.namespace);
     let requests = sources.iter().enumerate().map(|(index, source)| {
-        let request = Generate {
-            app: key.clone(),
-            instance: instance.clone(),
-            index,
-            source: Arc::new(source.clone()),
-            asked: asked(index),
-            no_cache,
-        };
+        let (asked, known) = (asked(index), known_answer(index));
+        if let (Asked::Commit(commit), Some(known)) = (&asked, &known)
+            && known.commit == *commit
+        {
+            return std::future::ready(Ok(known.clone())).boxed();
+        }
+        let (app, instance, source) = (key.clone(), instance.clone(), Arc::new(source.clone()));
+        let request = Generate { app, instance, index, source, asked, no_cache, known };
         shared.directory.generate(shared, project, request).boxed()
     });
     let answers = futures::future::join_all(requests.collect::<Vec<_>>()).await;
     let mut out = Sources { revisions: Vec::new(), rendered: Vec::new(), types: Vec::new() };
+    let mut new = RememberedSources { settings, sources: contents(sources), answers: Vec::new() };
     for (index, answer) in answers.into_iter().enumerate() {
         let generated = answer.map_err(|error| SourceError {
             message: format!(
@@ -68,6 +85,7 @@ pub(super) async fn generate(
             ),
             transient: error.is_transient(),
         })?;
+        new.answers.push(generated.clone());
         out.revisions.push(generated.commit);
         // A source that is only referred to by others has no manifests of its own.
         if sources[index].r#ref.is_empty() || !sources[index].path.is_empty() {
@@ -76,7 +94,23 @@ pub(super) async fn generate(
         }
     }
     check_revisions(sources, &out.revisions)?;
+    *remembered = Some(new);
     Ok(out)
+}
+
+/// Sources without their revisions: answers say which commit they are of.
+fn contents(sources: &[ApplicationSource]) -> Vec<ApplicationSource> {
+    let without = |source: &ApplicationSource| ApplicationSource {
+        target_revision: String::new(),
+        tag_prefix: String::new(),
+        ..source.clone()
+    };
+    sources.iter().map(without).collect()
+}
+
+/// Whether a revision is a commit's full id, which nobody needs to resolve.
+pub(super) fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// As clients of Argo CD read it off conditions.

@@ -13,14 +13,18 @@ pub(super) struct Declared {
     pub(super) version: String,
 }
 
-/// Loads the declaration of the cluster at an address.
+/// Loads the declaration of the cluster at an address; `None` when there is none.
 ///
 /// # Errors
 /// What is wrong with it, in words without any credential.
-pub(super) fn load(shared: &Shared, server: &str) -> Result<Declared, String> {
-    let secret = shared.home.clusters().by_server(server).map_err(|e| e.to_string())?;
+pub(super) fn load(shared: &Shared, server: &str) -> Result<Option<Declared>, String> {
+    let secret = match shared.home.clusters().by_server(server) {
+        Ok(secret) => secret,
+        Err(error) if error.is_unknown_cluster() => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
     if secret.secret_name.is_empty() && secret.is_in_cluster() {
-        return Ok(Declared { config: shared.options.in_cluster.clone(), version: "in-cluster".to_owned() });
+        return Ok(Some(Declared { config: shared.options.in_cluster.clone(), version: "in-cluster".to_owned() }));
     }
     let mut data = BTreeMap::from([
         ("name".to_owned(), secret.name.clone().into_bytes()),
@@ -30,5 +34,5 @@ pub(super) fn load(shared: &Shared, server: &str) -> Result<Declared, String> {
     ]);
     data.insert("config".to_owned(), secret.config.expose().clone().into_bytes());
     let config = ClusterConfig::from_secret(&data).map_err(|e| argosy_render::report(&e))?;
-    Ok(Declared { config, version: secret.resource_version.clone() })
+    Ok(Some(Declared { config, version: secret.resource_version.clone() }))
 }

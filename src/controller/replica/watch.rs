@@ -22,15 +22,15 @@ pub(super) async fn surroundings(shared: Arc<Shared>) {
     let (mut projects, mut settings) = (home.projects().subscribe(), home.settings_changes());
     let (mut clusters, mut repositories) = (home.clusters_changes(), home.repositories_changes());
     loop {
-        let polls = tokio::select! {
+        let redeclared = tokio::select! {
             change = projects.next() => if change.is_some() { false } else { return },
             changed = settings.changed() => if changed.is_ok() { false } else { return },
             changed = clusters.changed() => if changed.is_ok() { false } else { return },
             changed = repositories.changed() => if changed.is_ok() { true } else { return },
         };
         shared.projects.clear();
-        if polls {
-            shared.directory.poll_repositories();
+        if redeclared {
+            shared.directory.redeclare_repositories();
         }
         shared.directory.wake_all(None, Wake::Refresh(Level::Recorded));
     }

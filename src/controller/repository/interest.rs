@@ -20,6 +20,7 @@ pub(super) struct Interest {
     index: usize,
     instance: String,
     source: Arc<ApplicationSource>,
+    /// Empty when the source could not be had.
     commit: String,
     /// Identity of what was read; `None` when it could not be rendered.
     key: Option<Key>,
@@ -109,7 +110,8 @@ pub(super) fn find_affected(
     let mut trees: HashMap<String, Option<SnapshotTree>> = HashMap::new();
     for mut interest in interests {
         let commit = commit_of(refs, objects, &interest.source).ok();
-        if commit.as_ref() == Some(&interest.commit) {
+        // Neither there before nor now is no change either.
+        if commit.as_deref().unwrap_or_default() == interest.commit {
             if everyone && interest.key.is_none() {
                 affected.apps.push(interest.app);
             }

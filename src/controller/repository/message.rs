@@ -24,6 +24,9 @@ pub(crate) struct Generate {
     pub(crate) asked: Asked,
     /// Render anew whatever is remembered.
     pub(crate) no_cache: bool,
+    /// What the asker has from an earlier answer to the same question; good if the
+    /// revision still names that commit.
+    pub(crate) known: Option<Generated>,
 }
 
 /// Which revision is meant.
@@ -67,10 +70,11 @@ pub(crate) enum GenerateError {
 #[rtype(result = "()")]
 pub(crate) struct Forget(pub(crate) AppKey);
 
-/// Ask the remote now, for whoever is interested.
+/// Credentials were declared anew. If they are this repository's, ask the remote
+/// with them now, for whoever is interested.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct PollNow;
+pub(crate) struct Redeclared;
 
 // === impl Generate ===
 

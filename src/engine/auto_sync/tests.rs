@@ -64,17 +64,22 @@ fn wiping_everything_out_takes_permission() {
         refused,
         AutoSync::Refuse("Skipping sync attempt to [abc]: auto-sync will wipe out all resources".into())
     );
-    assert!(matches!(decide(&app(json!({"prune": true, "allowEmpty": true}), Value::Null), all, 0), AutoSync::Start(_)));
+    assert!(matches!(
+        decide(&app(json!({"prune": true, "allowEmpty": true}), Value::Null), all, 0),
+        AutoSync::Start(_)
+    ));
 }
 
 #[test]
 fn a_failed_attempt_at_the_same_revision_is_not_repeated() {
-    let state = json!({"phase": "Failed", "message": "no", "syncResult": {"revision": "abc", "source": {"repoURL": "r"}}});
+    let state =
+        json!({"phase": "Failed", "message": "no", "syncResult": {"revision": "abc", "source": {"repoURL": "r"}}});
     assert_eq!(
         decide(&app(json!({"selfHeal": true}), state), drifted(), 0),
         AutoSync::Refuse("Failed last sync attempt to [abc]: no".into())
     );
-    let older = json!({"phase": "Failed", "message": "no", "syncResult": {"revision": "old", "source": {"repoURL": "r"}}});
+    let older =
+        json!({"phase": "Failed", "message": "no", "syncResult": {"revision": "old", "source": {"repoURL": "r"}}});
     assert!(matches!(decide(&app(json!({}), older), drifted(), 0), AutoSync::Start(_)));
 }
 

@@ -29,7 +29,7 @@ fn paired(targets: &[Arc<Value>], owned: &[Arc<Value>], others: &[Arc<Value>]) -
 #[test]
 fn targets_meet_their_live_objects_and_leftovers_are_pruned() {
     let (a, b) = (tracked("a", "app"), tracked("b", "app"));
-    let pairing = paired(&[a.clone()], &[a, b], &[]);
+    let pairing = paired(std::slice::from_ref(&a), &[a.clone(), b], &[]);
     let summary = summarize(&pairing.pairs, false);
     assert_eq!(summary.resources[0].status, "Synced");
     assert!(summary.resources[1].requires_pruning);

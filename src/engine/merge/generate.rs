@@ -114,7 +114,7 @@ impl Generator {
             match live.get(key).filter(|v| !v.is_null()) {
                 Some(_) if wanted.is_null() => {
                     // An explicit null asks for removal; stored, it says nothing.
-                    if self.fidelity == Fidelity::Verbatim || before.is_some() {
+                    if self.fidelity == Fidelity::Verbatim && place.child(key) == Place::Inner {
                         patch.insert(key.clone(), Value::Null);
                     }
                 }
@@ -127,14 +127,15 @@ impl Generator {
         }
         for (key, was) in last.into_iter().flatten() {
             let (field, undeclared) = child(ty, key);
-            if undeclared || target.contains_key(key) || self.skips(place, key) || stored_as_nothing(was, field, in_map) {
+            let is_wanted = target.get(key).is_some_and(|v| !v.is_null());
+            if undeclared || is_wanted || self.skips(place, key) || stored_as_nothing(was, field, in_map) {
                 continue;
             }
-            if place == Place::Metadata && key == "annotations" {
+            if matches!(place.child(key), Place::Metadata | Place::Annotations) {
                 // Never all of them: what is applied always has some of its own.
                 let nothing = Value::Object(Object::new());
                 if let Some(current) = live.get(key) {
-                    self.value(Place::Annotations, (key, Some(was)), &nothing, current, field, &mut patch);
+                    self.value(place.child(key), (key, Some(was)), &nothing, current, field, &mut patch);
                 }
                 continue;
             }

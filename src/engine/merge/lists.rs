@@ -81,14 +81,16 @@ struct KeyedChanges {
 
 impl KeyedChanges {
     fn is_reordered(&self) -> bool {
-        let order: Vec<usize> = self.pairs.iter().filter_map(|(live, _)| *live).collect();
-        !order.is_sorted()
+        !self.pairs.iter().filter_map(|(live, _)| *live).is_sorted()
     }
 
-    fn is_empty(&self) -> bool {
-        self.gone.is_empty()
-            && self.pairs.iter().all(|(live, changes)| live.is_some() && changes.is_empty())
-            && !self.is_reordered()
+    /// Whether any item has changes, is new, or is to go; order apart.
+    fn has_changes(&self) -> bool {
+        !self.gone.is_empty() || self.pairs.iter().any(|(live, changes)| live.is_none() || !changes.is_empty())
+    }
+
+    fn is_paired(&self, live: usize) -> bool {
+        self.pairs.iter().any(|(found, _)| *found == Some(live))
     }
 }
 
@@ -132,11 +134,17 @@ impl Generator {
         patch: &mut Object,
     ) {
         let changes = self.keyed_changes(last.map_or(&[], Vec::as_slice), target, live, (ty, keys));
-        if changes.is_empty() {
+        let reordered = changes.is_reordered();
+        if !reordered && !changes.has_changes() {
             return;
         }
-        if has_duplicates(target, merge_key) || has_duplicates(live, merge_key) {
-            patch.insert(key.clone(), self.whole_list(target, live, ty, &changes));
+        let unpaired = (0..live.len()).filter(|j| !changes.is_paired(*j)).map(|j| &live[j]);
+        if has_duplicates(target.iter().chain(unpaired), merge_key) {
+            // The API server puts items of one merge key side by side, so their
+            // order is not the target's to choose.
+            if changes.has_changes() {
+                patch.insert(key.clone(), self.whole_list(target, live, (ty, merge_key), &changes));
+            }
             return;
         }
         let mut items = Vec::new();
@@ -197,7 +205,13 @@ impl Generator {
     }
 
     /// The list as it shall be, to be put in place of the live one.
-    fn whole_list(&self, target: &[Value], live: &[Value], ty: TypeRef<'_>, changes: &KeyedChanges) -> Value {
+    fn whole_list(
+        &self,
+        target: &[Value],
+        live: &[Value],
+        (ty, merge_key): (TypeRef<'_>, &str),
+        changes: &KeyedChanges,
+    ) -> Value {
         let ordered = target
             .iter()
             .zip(&changes.pairs)
@@ -210,13 +224,14 @@ impl Generator {
                 _ => (None, self.fresh(wanted, ty.items())),
             })
             .collect();
-        let is_paired = |j: usize| changes.pairs.iter().any(|(found, _)| *found == Some(j));
         let rest = (0..live.len())
-            .filter(|j| !is_paired(*j) && !changes.gone.contains(j))
+            .filter(|j| !changes.is_paired(*j) && !changes.gone.contains(j))
             .map(|j| (j, live[j].clone()))
             .collect();
-        let mut items = vec![json!({"$patch": "replace"})];
-        items.extend(interleave(rest, ordered));
+        let mut items = interleave(rest, ordered);
+        let keys: Vec<Value> = items.iter().map(|item| item[merge_key].clone()).collect();
+        items.sort_by_cached_key(|item| keys.iter().position(|key| *key == item[merge_key]));
+        items.insert(0, json!({"$patch": "replace"}));
         Value::Array(items)
     }
 }
@@ -248,13 +263,9 @@ fn is_scalar(value: &Value) -> bool {
     !value.is_object() && !value.is_array() && !value.is_null()
 }
 
-/// Below this many items comparing each with each is cheaper than hashing.
-const FEW: usize = 16;
-
-fn has_duplicates(items: &[Value], merge_key: &str) -> bool {
-    if items.len() <= FEW {
-        return items.iter().enumerate().any(|(i, a)| items[..i].iter().any(|b| a[merge_key] == b[merge_key]));
-    }
-    let mut seen = std::collections::HashSet::with_capacity(items.len());
-    items.iter().any(|item| !seen.insert(item[merge_key].to_string()))
+/// Whether two items have the same merge key.
+fn has_duplicates<'a>(items: impl Iterator<Item = &'a Value>, merge_key: &str) -> bool {
+    let mut seen = std::collections::HashSet::new();
+    let mut items = items;
+    items.any(|item| !seen.insert(item[merge_key].to_string()))
 }

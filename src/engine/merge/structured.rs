@@ -11,10 +11,11 @@ use serde_json::{Map, Value};
 
 use crate::schema::{ListType, Shape, TypeRef};
 
+use super::apply::interleave;
 use super::compare::{conform, covers, stored_as_nothing};
 use super::lists::ItemKeys;
 use super::ownership::{self, FieldSet};
-use super::{apply::interleave, child, is_volatile};
+use super::{child, is_volatile};
 
 type Object = Map<String, Value>;
 
@@ -104,21 +105,72 @@ fn set_items(items: &mut Vec<Value>, wanted: &[Value], ty: Option<TypeRef<'_>>) 
     let keys = ty.filter(|t| t.list_type() == ListType::Map).and_then(ItemKeys::of);
     let item_type = ty.and_then(TypeRef::items);
     let mut old: Vec<Option<Value>> = std::mem::take(items).into_iter().map(Some).collect();
-    let mut ordered: Vec<(Option<usize>, Value)> = Vec::with_capacity(wanted.len());
+    let mut pairs: Vec<Option<usize>> = Vec::with_capacity(wanted.len());
     for item in wanted {
-        let found = old.iter().position(|o| {
-            o.as_ref().is_some_and(|o| keys.map_or_else(|| o == item, |keys| keys.same(o, item)))
-        });
-        match found.and_then(|i| Some((i, old[i].take()?))) {
-            Some((i, mut current)) => {
-                set(&mut current, item, item_type);
-                ordered.push((Some(i), current));
-            }
-            None => ordered.push((None, conform(item, item_type))),
+        let is_it = |o: &Value| keys.map_or_else(|| o == item, |keys| keys.same(o, item));
+        let found =
+            old.iter().enumerate().position(|(i, o)| o.as_ref().is_some_and(is_it) && !pairs.contains(&Some(i)));
+        pairs.push(found);
+    }
+    for slot in weave(old.len(), &pairs) {
+        match slot {
+            Slot::Live(i) => items.extend(old[i].take()),
+            Slot::Wanted(j) => match pairs[j].and_then(|i| old[i].take()) {
+                Some(mut current) => {
+                    set(&mut current, &wanted[j], item_type);
+                    items.push(current);
+                }
+                None => items.push(conform(&wanted[j], item_type)),
+            },
         }
     }
-    let rest = old.into_iter().enumerate().filter_map(|(i, item)| Some((i, item?))).collect();
-    *items = interleave(rest, ordered);
+}
+
+/// Where the next item of a merged list comes from.
+enum Slot {
+    /// Live's own, by place.
+    Live(usize),
+    /// The target's, by place, with the live item it is paired with.
+    Wanted(usize),
+}
+
+/// The order of a merged list. `pairs` has the live place of each wanted item.
+/// The target's order holds among what it names; live's own items come as soon
+/// as the walk through live meets them, which is what the API server does too.
+fn weave(live: usize, pairs: &[Option<usize>]) -> Vec<Slot> {
+    let mut wanted_at = vec![None; live];
+    for (j, place) in pairs.iter().enumerate() {
+        if let Some(i) = place {
+            wanted_at[*i] = Some(j);
+        }
+    }
+    let mut shared = pairs.iter().enumerate().filter_map(|(j, place)| place.map(|_| j)).peekable();
+    let mut order = Vec::with_capacity(live + pairs.len());
+    let (mut l, mut r) = (0, 0);
+    while l < live || r < pairs.len() {
+        let here = wanted_at.get(l).copied();
+        match here {
+            // Live's own.
+            Some(None) => {
+                order.push(Slot::Live(l));
+                l += 1;
+                continue;
+            }
+            // Taken before, or not the one whose turn it is.
+            Some(Some(j)) if j < r || shared.peek().is_some_and(|next| *next != j) => {
+                l += 1;
+                continue;
+            }
+            Some(Some(j)) if j == r => l += 1,
+            _ => {}
+        }
+        if r < pairs.len() {
+            order.push(Slot::Wanted(r));
+            shared.next_if_eq(&r);
+            r += 1;
+        }
+    }
+    order
 }
 
 /// Removes what we own, others do not, and the target names no more.
@@ -148,20 +200,16 @@ fn release(
     theirs: Option<&FieldSet>,
     ty: Option<TypeRef<'_>>,
 ) -> bool {
-    if ours.is_leaf() {
-        return wanted.is_none() && theirs.is_none();
+    if wanted.is_none() && theirs.is_none() {
+        // With what was filled in below it.
+        return true;
     }
     match current {
-        Value::Object(object) => {
-            release_map(object, wanted.and_then(Value::as_object), ours, theirs, ty);
-            wanted.is_none() && theirs.is_none() && object.is_empty()
-        }
-        Value::Array(items) => {
-            release_items(items, wanted.and_then(Value::as_array), ours, theirs, ty);
-            wanted.is_none() && theirs.is_none() && items.is_empty()
-        }
-        _ => false,
+        Value::Object(object) => release_map(object, wanted.and_then(Value::as_object), ours, theirs, ty),
+        Value::Array(items) => release_items(items, wanted.and_then(Value::as_array), ours, theirs, ty),
+        _ => {}
     }
+    false
 }
 
 fn release_items(
@@ -184,7 +232,8 @@ fn release_items(
                 release(item, Some(wanted), owned, shared, item_type);
                 true
             }
-            None if shared.is_none() => false,
+            // Who owns fields of an item but not the item cannot keep it.
+            None if shared.is_none_or(|s| !s.own && !s.is_leaf()) => false,
             None => {
                 release(item, None, owned, shared, item_type);
                 true
@@ -224,7 +273,8 @@ fn take_back_items(predicted: &[Value], live: &[Value], owned: &FieldSet) -> Vec
     // Ours are told apart by the names the API server gave them; the others,
     // which have none here, stay as they are live.
     let key_of = |item: &Value, i: usize| owned.items.iter().position(|(key, _)| key.names(item, i));
-    let find = |items: &[Value], key: usize| items.iter().enumerate().position(|(i, item)| key_of(item, i) == Some(key));
+    let find =
+        |items: &[Value], key: usize| items.iter().enumerate().position(|(i, item)| key_of(item, i) == Some(key));
     let mut ordered = Vec::new();
     for (i, item) in predicted.iter().enumerate() {
         let Some(key) = key_of(item, i) else { continue };

@@ -91,11 +91,8 @@ mod tests {
             json_pointers: pointers.iter().map(|p| (*p).to_owned()).collect(),
             ..IgnoreRule::default()
         };
-        let config = NormalizerConfig {
-            rules: vec![rule],
-            ignore_status: IgnoreStatus::None,
-            ..NormalizerConfig::default()
-        };
+        let config =
+            NormalizerConfig { rules: vec![rule], ignore_status: IgnoreStatus::None, ..NormalizerConfig::default() };
         Normalizer::compile(&config).0
     }
 

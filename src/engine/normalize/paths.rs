@@ -80,7 +80,9 @@ pub(super) fn remove_paths(value: &mut Value, paths: &[Path]) -> bool {
 fn resolve(value: &Value, path: &[Step]) -> Vec<Path> {
     let Some((step, rest)) = path.split_first() else { return vec![Vec::new()] };
     match (step, value) {
-        (Step::Key(key), Value::Object(map)) => map.get(key).into_iter().flat_map(|v| below(step.clone(), v, rest)).collect(),
+        (Step::Key(key), Value::Object(map)) => {
+            map.get(key).into_iter().flat_map(|v| below(step.clone(), v, rest)).collect()
+        }
         (Step::Index(index), Value::Array(items)) => {
             let index = bounded(*index, items.len());
             index.and_then(|i| Some((i, items.get(i)?))).into_iter().flat_map(|(i, v)| below(at(i), v, rest)).collect()

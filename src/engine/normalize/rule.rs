@@ -3,9 +3,9 @@
 use argosy_model::{Gvk, glob, object};
 use serde_json::Value;
 
+use super::RuleError;
 use super::jq::Program;
 use super::paths::parse_pointer;
-use super::RuleError;
 
 /// What to ignore in which objects. Empty `group` is the core group; empty
 /// `name` and `namespace` mean any.

@@ -8,7 +8,8 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn app(operation: Value, state: Value) -> Application {
-    serde_json::from_value(json!({"operation": operation, "status": {"operationState": state}})).expect("an application")
+    serde_json::from_value(json!({"operation": operation, "status": {"operationState": state}}))
+        .expect("an application")
 }
 
 fn failed() -> PassEnd {
@@ -64,4 +65,12 @@ fn history_numbers_its_entries_and_keeps_the_last_ones() {
     }
     assert_eq!(history.iter().map(|h| h.id).collect::<Vec<_>>(), [2, 3]);
     assert!(append_history(&history, &state, Some(0), at(5)).is_empty());
+}
+
+#[test]
+fn an_operation_does_not_start_in_the_second_in_which_the_one_before_did() {
+    let state = json!({"phase": "Succeeded", "startedAt": "1970-01-01T00:00:07Z"});
+    let now = Timestamp::from_millisecond(7_250).expect("in range");
+    let step = plan_operation(&app(json!({"sync": {}}), state), Duration::ZERO, now);
+    assert_eq!(step, NextStep::Wait(Duration::from_millis(750)));
 }

@@ -60,6 +60,6 @@ pub(super) fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> String {
     seen.join(",")
 }
 
-fn with_reasons(what: &str, reasons: &str) -> String {
+pub(super) fn with_reasons(what: &str, reasons: &str) -> String {
     if reasons.is_empty() { what.to_owned() } else { format!("{what}, reason: {reasons}") }
 }

@@ -53,7 +53,11 @@ impl Pass {
             !task.is_prune() && pass.is_pending(task.id) && !pass.skip_dry_run[task.id] && pass.is_wanted(task)
         });
         self.go_to(Stage::Validated);
-        if ids.is_empty() || self.is_single_write() { Flow::Go(Stage::Validated) } else { self.ask(Asked::DryRun, ids, Step::DryRun) }
+        if ids.is_empty() || self.is_single_write() {
+            Flow::Go(Stage::Validated)
+        } else {
+            self.ask(Asked::DryRun, ids, Step::DryRun)
+        }
     }
 
     /// A dry run keeps one bad object from leaving the others half applied. Where
@@ -83,7 +87,9 @@ impl Pass {
 
     pub(super) fn on_validated(&mut self) -> Flow {
         if self.progress.iter().any(|p| p.code == Some(ResultCode::SyncFailed)) {
-            let message = self.failure_message("one or more objects failed to apply (dry run)");
+            let refused = self.progress.iter().filter(|p| p.code == Some(ResultCode::SyncFailed));
+            let reasons = failure::distinct(refused.map(|p| p.message.as_str()));
+            let message = failure::with_reasons("one or more objects failed to apply (dry run)", &reasons);
             return self.finish(OperationPhase::Failed, message);
         }
         self.validated = true;

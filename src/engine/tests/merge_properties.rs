@@ -4,7 +4,9 @@
 use std::sync::OnceLock;
 
 use argosy_engine::diff::{DiffInput, Mode, diff};
-use argosy_engine::merge::{MANAGER, last_applied, three_way_patch, two_way_json_merge, apply_json_merge, with_last_applied};
+use argosy_engine::merge::{
+    MANAGER, apply_json_merge, last_applied, three_way_patch, two_way_json_merge, with_last_applied,
+};
 use argosy_engine::normalize::{IgnoreRule, Normalizer, NormalizerConfig, content_hash};
 use argosy_engine::schema::Schemas;
 use argosy_model::Gvk;
@@ -35,10 +37,29 @@ fn scalar() -> impl Strategy<Value = Value> {
 /// Any JSON, with the field names and directives that matter here.
 fn anything() -> impl Strategy<Value = Value> {
     let key = prop_oneof![
-        Just("name"), Just("spec"), Just("metadata"), Just("containers"), Just("ports"), Just("containerPort"),
-        Just("template"), Just("env"), Just("annotations"), Just("volumes"), Just("strategy"), Just("a"),
-        Just("b"), Just("$patch"), Just("$retainKeys"), Just("$setElementOrder/env"), Just("managedFields"),
-        Just("fieldsV1"), Just("f:spec"), Just("k:{\"name\":\"a\"}"), Just("data"), Just("stringData"), Just("status"),
+        Just("name"),
+        Just("spec"),
+        Just("metadata"),
+        Just("containers"),
+        Just("ports"),
+        Just("containerPort"),
+        Just("template"),
+        Just("env"),
+        Just("annotations"),
+        Just("volumes"),
+        Just("strategy"),
+        Just("a"),
+        Just("b"),
+        Just("$patch"),
+        Just("$retainKeys"),
+        Just("$setElementOrder/env"),
+        Just("managedFields"),
+        Just("fieldsV1"),
+        Just("f:spec"),
+        Just("k:{\"name\":\"a\"}"),
+        Just("data"),
+        Just("stringData"),
+        Just("status"),
     ];
     scalar().prop_recursive(6, 64, 6, move |inner| {
         prop_oneof![
@@ -114,13 +135,15 @@ prop_compose! {
 
 fn is_modified(target: &Value, live: &Value, mode: Mode<'_>) -> bool {
     let (normalizer, _) = Normalizer::compile(&NormalizerConfig::default());
-    diff(DiffInput { target: Some(target), live: Some(live), normalizer: &normalizer, schemas: schemas(), mode }).modified
+    diff(DiffInput { target: Some(target), live: Some(live), normalizer: &normalizer, schemas: schemas(), mode })
+        .modified
 }
 
 /// Applies the target to live as a client would, and says what the patch was.
 fn apply(target: &Value, live: &Value) -> (Value, Value) {
     let schema = schemas().get(&Gvk::of(target));
-    let patch = three_way_patch(last_applied(live).as_ref(), &with_last_applied(target), live, schema).expect("objects");
+    let patch =
+        three_way_patch(last_applied(live).as_ref(), &with_last_applied(target), live, schema).expect("objects");
     (patch.apply(live, schema), patch.body)
 }
 
@@ -143,7 +166,9 @@ proptest! {
 
     #[test]
     fn custom_resources_converge_too(first in anything(), second in anything()) {
-        let (first, second) = (object(first, 2), object(second, 2));
+        let (mut first, mut second) = (object(first, 2), object(second, 2));
+        first["metadata"] = json!({"name": "f", "annotations": {"a": "1"}});
+        second["metadata"] = json!({"name": "f"});
         // Only what the API server could have stored: objects, and no nulls.
         let stored = apply_json_merge(&json!({}), &first);
         let (live, patch) = apply(&second, &stored);

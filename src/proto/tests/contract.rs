@@ -13,11 +13,11 @@ fn descriptors() -> FileDescriptorSet {
     FileDescriptorSet::decode(argosy_proto::DESCRIPTORS).expect("a descriptor set")
 }
 
-fn type_name(package: &str, message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
+fn type_name(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
     if let Some(entry) = message.nested_type.iter().find(|n| field.type_name().ends_with(&format!(".{}", n.name()))) {
         let part = |name| {
             let part = entry.field.iter().find(|f| f.name() == name).expect("a map entry has a key and a value");
-            type_name(package, entry, part)
+            type_name(entry, part)
         };
         return format!("map<{},{}>", part("key"), part("value"));
     }
@@ -56,7 +56,8 @@ fn every_row_of_the_message_table_is_present_with_its_number_and_type() {
     for row in MESSAGES.lines().skip(1) {
         let columns: Vec<&str> = row.split('\t').collect();
         let [package, _, message, number, label, ty, name, ..] = columns[..] else { panic!("a short row: {row}") };
-        let descriptor = messages.get(&(package.to_owned(), message.to_owned())).unwrap_or_else(|| panic!("no {message}"));
+        let descriptor =
+            messages.get(&(package.to_owned(), message.to_owned())).unwrap_or_else(|| panic!("no {message}"));
         checked += 1;
         if ty == "(empty)" {
             assert!(descriptor.field.is_empty(), "{message} has fields");
@@ -64,7 +65,7 @@ fn every_row_of_the_message_table_is_present_with_its_number_and_type() {
         }
         let field = descriptor.field.iter().find(|f| f.name() == name).unwrap_or_else(|| panic!("no {message}.{name}"));
         assert_eq!(field.number().to_string(), number, "{message}.{name}");
-        assert_eq!(type_name(package, descriptor, field), absolute(package, ty), "{message}.{name}");
+        assert_eq!(type_name(descriptor, field), absolute(package, ty), "{message}.{name}");
         let repeated = field.label() == Label::Repeated;
         assert_eq!(repeated, label == "repeated" || ty.starts_with("map<"), "{message}.{name}");
         assert_eq!(field.label() == Label::Required, label == "required", "{message}.{name}");

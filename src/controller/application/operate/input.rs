@@ -10,7 +10,7 @@ use argosy_engine::refresh::Level;
 use argosy_engine::sync::{Destination, NamespaceRequest, Pair, Selected, Served, SyncInput};
 use argosy_model::options::SyncOptions;
 use argosy_model::{Gvk, ResourceKey, names, object};
-use argosy_proto::resource::{CustomResource as _, apply_merge_patch, merge_patch};
+use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::{
     Application, ApplicationSource, ApplicationSpec, OperationState, SyncOperation, SyncOperationResult,
 };
@@ -123,7 +123,7 @@ pub(super) async fn sync(
 ) -> SyncInput {
     let settings = shared.home.settings();
     let options = SyncOptions::new(sync.sync_options.iter().cloned());
-    let strategy = sync.sync_strategy.clone().unwrap_or_default();
+    let strategy = sync.sync_strategy.unwrap_or_default();
     let hook_force = strategy.hook.as_ref().and_then(|h| h.sync_strategy_apply.as_ref()).is_some_and(|a| a.force);
     let started_at = state.started_at.map_or(now, |at| at.timestamp());
     let annotations = &app.metadata().annotations;
@@ -179,15 +179,7 @@ fn with_ignored(memory: &Memory, pair: &argosy_engine::compare::Pair) -> Option<
     let target = pair.target.as_ref()?;
     let (Some(live), Some(known)) = (&pair.live, &memory.normalizer) else { return Some(target.clone()) };
     let schemas = argosy_engine::schema::Schemas::default();
-    let normalized = known.normalizer.normalize(None, Some(live), &schemas).live?;
-    let Some(Value::Object(mut ignored)) = merge_patch(&normalized, live) else { return Some(target.clone()) };
-    ignored.remove("status");
-    if let Some(metadata) = ignored.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|field, _| field == "annotations" || field == "labels");
-    }
-    let mut target = Value::clone(target);
-    apply_merge_patch(&mut target, &Value::Object(ignored));
-    Some(Arc::new(target))
+    Some(Arc::new(known.normalizer.respect_ignored(target, live, &schemas)))
 }
 
 /// The destination's namespace, where the application asks for it to be made.

@@ -173,20 +173,32 @@ fn own() -> [Fun<Metered>; 6] {
     [
         ("!step", v(0), step),
         ("!weigh", v(0), weigh),
-        ("!charge", v(1), Native::new(|mut cv| {
-            let arg = cv.0.pop_var();
-            cv.0.data().budget.spend(search_cost(&cv.1, &arg));
-            box_once(Ok(cv.1))
-        })),
-        ("!product", v(2), Native::new(|mut cv| {
-            let (r, l) = (cv.0.pop_var(), cv.0.pop_var());
-            bome(product(cv.0.data().budget, l, r))
-        })),
-        ("!difference", v(2), Native::new(|mut cv| {
-            let (r, l) = (cv.0.pop_var(), cv.0.pop_var());
-            cv.0.data().budget.spend(search_cost(&l, &r));
-            bome(l - r)
-        })),
+        (
+            "!charge",
+            v(1),
+            Native::new(|mut cv| {
+                let arg = cv.0.pop_var();
+                cv.0.data().budget.spend(search_cost(&cv.1, &arg));
+                box_once(Ok(cv.1))
+            }),
+        ),
+        (
+            "!product",
+            v(2),
+            Native::new(|mut cv| {
+                let (r, l) = (cv.0.pop_var(), cv.0.pop_var());
+                bome(product(cv.0.data().budget, l, r))
+            }),
+        ),
+        (
+            "!difference",
+            v(2),
+            Native::new(|mut cv| {
+                let (r, l) = (cv.0.pop_var(), cv.0.pop_var());
+                cv.0.data().budget.spend(search_cost(&l, &r));
+                bome(l - r)
+            }),
+        ),
         ("fromjson", v(0), Native::new(|cv| bome(from_json(cv.1)))),
     ]
 }
@@ -233,7 +245,12 @@ fn repetitions(pattern: &[u8]) -> u64 {
         let inside = part.split(|b| *b == b'}').next().unwrap_or(part);
         let largest = inside
             .split(|b| *b == b',')
-            .map(|digits| digits.iter().filter(|d| d.is_ascii_digit()).fold(0u64, |n, d| n.saturating_mul(10) + u64::from(d - b'0')))
+            .map(|digits| {
+                digits
+                    .iter()
+                    .filter(|d| d.is_ascii_digit())
+                    .fold(0u64, |n, d| n.saturating_mul(10) + u64::from(d - b'0'))
+            })
             .max();
         product = product.saturating_mul(largest.unwrap_or(1).max(1));
     }
