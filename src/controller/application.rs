@@ -37,6 +37,7 @@ use argosy_engine::refresh::Level;
 use argosy_model::AppKey;
 
 pub(crate) use destination::project_name;
+pub(crate) use narrate::deleted as tell_deleted;
 
 use crate::bell::{Bell, Rung};
 use crate::context::Shared;

@@ -24,6 +24,10 @@ use crate::repository::{Forget, Generate, GenerateError, Generated, Redeclared, 
 /// How long an asker waits for an entity to find its owner.
 const PLACED: Duration = Duration::from_secs(30);
 
+/// How long an asker waits for a cluster's first connection: listing a large one
+/// takes a while, and one that hangs must not keep its applications for ever.
+const CONNECTED: Duration = Duration::from_secs(120);
+
 /// See the module's page.
 pub(crate) struct Directory {
     book: RwLock<Book>,
@@ -210,7 +214,10 @@ impl Directory {
         let entity = EntityId::ClusterSlice { server: name.clone(), slice: 0 };
         let found = self.find(entity, |book| book.clusters.get(&name).cloned()).await;
         let mut state = found.ok_or_else(|| "it is moving to another replica".to_owned())?;
-        let settled = state.wait_for(|s| !matches!(s, TargetState::Connecting)).await;
+        let settled = state.wait_for(|s| !matches!(s, TargetState::Connecting));
+        let Ok(settled) = tokio::time::timeout(CONNECTED, settled).await else {
+            return Err("it has not been read completely yet".to_owned());
+        };
         match settled.as_deref() {
             Ok(TargetState::Ready(target)) => Ok(target.clone()),
             Ok(TargetState::Failed(reason)) => Err(reason.clone()),

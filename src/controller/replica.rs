@@ -82,7 +82,10 @@ impl Handler<ObjectChanged> for Replica {
                     self.shared.directory.ring(&key, Wake::Object);
                 }
             }
-            AppEvent::Deleted { key, .. } => {
+            AppEvent::Deleted { key, last } => {
+                if let Some(last) = last {
+                    crate::application::tell_deleted(&self.shared, &last);
+                }
                 let instance = key.instance_name(&self.shared.options.namespace);
                 self.shared.directory.remove_application(&key, &instance);
             }

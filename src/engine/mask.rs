@@ -59,7 +59,11 @@ pub fn scrub(text: &str, secrets: &[&Value]) -> String {
         for value in folded.get("data").and_then(Value::as_object).into_iter().flat_map(|d| d.values()) {
             let Some(encoded) = value.as_str() else { continue };
             let plain = base64::engine::general_purpose::STANDARD.decode(encoded).ok();
-            found.extend(plain.and_then(|p| String::from_utf8(p).ok()));
+            if let Some(plain) = plain.and_then(|p| String::from_utf8(p).ok()) {
+                // As it stands, and as it is quoted in messages and JSON.
+                found.insert(Value::String(plain.clone()).to_string().trim_matches('"').to_owned());
+                found.insert(plain);
+            }
             found.insert(encoded.to_owned());
         }
     }
@@ -158,8 +162,8 @@ mod tests {
 
     #[test]
     fn errors_are_scrubbed_of_values_plain_and_encoded() {
-        let secret = secret(json!({"k": "Y2FuYXJ5LXZhbHVl", "short": "YQ=="}));
-        let text = scrub("bad canary-value, also Y2FuYXJ5LXZhbHVl", &[&secret]);
-        assert_eq!(text, "bad ++++++++, also ++++++++");
+        let secret = secret(json!({"k": "Y2FuYXJ5LXZhbHVl", "short": "YQ==", "lines": "b25lCnR3bwo="}));
+        let text = scrub("bad canary-value, also Y2FuYXJ5LXZhbHVl, in \"one\\ntwo\\n\"", &[&secret]);
+        assert_eq!(text, "bad ++++++++, also ++++++++, in \"++++++++\"");
     }
 }

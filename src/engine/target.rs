@@ -87,7 +87,12 @@ fn prepare(manifest: &Value, gvk: &Gvk, context: &TargetContext<'_>, findings: &
         _ => {}
     }
     if !is_crd(gvk) {
-        let namespace = object::namespace(&target).to_owned();
+        // Argo CD names the destination's namespace where an object has none, so that
+        // what it has marked stays as it is, and a type's scope need not be known.
+        let namespace = match object::namespace(&target) {
+            "" => context.namespace.to_owned(),
+            own => own.to_owned(),
+        };
         context.tracking.set(&mut target, context.instance, &namespace);
     }
     target
@@ -138,6 +143,11 @@ mod tests {
         assert_eq!(
             object::annotation(&targets.objects[0], "argocd.argoproj.io/tracking-id"),
             Some("app:/ConfigMap:n/a")
+        );
+        assert_eq!(
+            object::annotation(&targets.objects[1], "argocd.argoproj.io/tracking-id"),
+            Some("app:/Namespace:n/a"),
+            "as Argo CD marks what belongs to the cluster"
         );
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use argosy_tests::{App, AppState, Argosy, ControlPlane, GitServer, Options};
+use argosy_tests::{App, AppState, Argosy, ControlPlane, GitServer, Options, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,7 @@ async fn a_commit_is_deployed_kept_and_followed() -> anyhow::Result<()> {
 
     // Drift is undone.
     plane.kubectl_text(&["patch", "configmap", "greeting", "--type=merge", "-p", r#"{"data":{"text":"changed"}}"#])?;
-    argosy_tests::eventually(PATIENCE, || async {
+    eventually(PATIENCE, || async {
         let text = plane.kubectl_text(&["get", "configmap", "greeting", "-o", "jsonpath={.data.text}"])?;
         anyhow::ensure!(text == "hello", "it is {text}");
         Ok::<_, anyhow::Error>(())
@@ -47,23 +47,25 @@ async fn a_commit_is_deployed_kept_and_followed() -> anyhow::Result<()> {
     let names = plane.kubectl_text(&["get", "configmap", "-o", "name"])?;
     assert!(names.contains("configmap/farewell") && !names.contains("configmap/greeting"), "{names}");
 
-    let events = plane.kubectl_text(&[
-        "-n",
-        "argocd",
-        "get",
-        "events",
-        "-o",
-        "jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}",
-    ])?;
-    for wanted in [
+    app.delete(&client).await?;
+    let wanted = [
+        "ResourceCreated: Unknown user created application".to_owned(),
         format!("OperationStarted: Initiated automated sync to '{first}'"),
         format!("OperationCompleted: Sync operation to {first} succeeded"),
         "ResourceUpdated: Updated sync status: OutOfSync -> Synced".to_owned(),
         "ResourceUpdated: Updated health status: Missing -> Healthy".to_owned(),
-    ] {
-        assert!(events.contains(&wanted), "no {wanted:?} in\n{events}");
-    }
-    let metrics = argosy.metrics().await.context("metrics")?;
-    drop(metrics);
+        "ResourceDeleted: Unknown user deleted application".to_owned(),
+    ];
+    let lines = "jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}";
+    eventually(PATIENCE, || async {
+        let events = plane.kubectl_text(&["-n", "argocd", "get", "events", "-o", lines])?;
+        let missing = wanted.iter().find(|wanted| !events.contains(*wanted));
+        anyhow::ensure!(missing.is_none(), "no {missing:?} in\n{events}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await;
+    let metrics = argosy.metrics().await.context("reading the metrics")?;
+    let labels = [("name", "first"), ("phase", "Succeeded"), ("dry_run", "false")];
+    assert!(metrics.sum("argocd_app_sync_total", &labels) >= 2.0, "two commits were synced");
     Ok(())
 }

@@ -32,6 +32,11 @@ use crate::context::Shared;
 use crate::normalizers;
 use crate::repository::Asked;
 
+/// How long a comparison waits for kinds of a cluster that does not answer, and
+/// how much longer where it does.
+const PATIENCE_FAILING: Duration = Duration::from_secs(5);
+const PATIENCE_LISTING: Duration = Duration::from_secs(60);
+
 /// What to compare with.
 pub(super) struct Request {
     /// Sources and their revisions instead of the specification's own.
@@ -104,8 +109,7 @@ pub(super) async fn run(
     let targets = remember_targets(shared, memory, key, &spec, &sources, &target);
     let kinds = kinds_of(&targets);
     target.live.manage(kinds.iter().cloned());
-    shared.aside(target.live.ready(&kinds)).await;
-    check_kinds(&target, &kinds)?;
+    shared.aside(kinds_ready(&target, &kinds)).await?;
 
     let pairing = pair(shared, memory, key, &grounds, &target, &targets).await?;
     let compared = judge(shared, memory, &spec, app, &target, pairing).await?;
@@ -230,6 +234,22 @@ fn remember_targets(
 fn kinds_of(targets: &Targets) -> Vec<GroupKind> {
     let kinds: HashSet<GroupKind> = targets.objects.iter().map(|o| Gvk::of(o).group_kind()).collect();
     kinds.into_iter().collect()
+}
+
+/// Waits until the kinds are listed: shortly where the cluster does not answer,
+/// so that its trouble is told, and longer where it is at it.
+async fn kinds_ready(target: &Target, kinds: &[GroupKind]) -> Result<(), Failure> {
+    for patience in [PATIENCE_FAILING, PATIENCE_LISTING] {
+        if tokio::time::timeout(patience, target.live.ready(kinds)).await.is_ok() {
+            break;
+        }
+        check_kinds(target, kinds)?;
+    }
+    check_kinds(target, kinds)?;
+    match kinds.iter().find(|kind| matches!(target.live.kind_state(kind), KindState::Pending)) {
+        Some(kind) => Err(live_failure(&format!("{kind} is not listed yet"))),
+        None => Ok(()),
+    }
 }
 
 /// What is known of a kind that cannot be followed may be old, and nothing may

@@ -9,9 +9,21 @@ use argosy_proto::v1alpha1::{Application, ApplicationStatus, OperationState};
 use super::destination::project_name;
 use crate::context::Shared;
 
+/// Stands for a person who has left no name.
+const UNKNOWN: &str = "Unknown user";
+
+/// Tells that an application is gone.
+pub(crate) fn deleted(shared: &Shared, app: &Application) {
+    tell_as(shared, app, Reason::ResourceDeleted, Severity::Normal, "Unknown user deleted application", UNKNOWN);
+}
+
 /// Tells what changed between two states of an application.
 pub(super) fn transitions(shared: &Shared, before: &Application, after: &Application) {
     let (old, new) = (before.status.clone().unwrap_or_default(), after.status.clone().unwrap_or_default());
+    if before.status.is_none() && after.status.is_some() {
+        // Whoever makes an Application with kubectl leaves no name on it.
+        tell_as(shared, after, Reason::ResourceCreated, Severity::Normal, "Unknown user created application", UNKNOWN);
+    }
     started(shared, after, &old, &new);
     completed(shared, after, &old, &new);
     let sync = |s: &ApplicationStatus| s.sync.as_ref().map(|s| s.status.clone()).unwrap_or_default();
@@ -37,8 +49,7 @@ fn started(shared: &Shared, app: &Application, old: &ApplicationStatus, new: &Ap
     let operation = state.operation.clone().unwrap_or_default();
     let initiator = operation.initiated_by.unwrap_or_default();
     let revision = revision_of(state);
-    let user =
-        if initiator.automated || !initiator.username.is_empty() { &*initiator.username } else { "Unknown user" };
+    let user = if initiator.automated || !initiator.username.is_empty() { &*initiator.username } else { UNKNOWN };
     let message = if initiator.automated {
         format!("Initiated automated sync to '{revision}'")
     } else {

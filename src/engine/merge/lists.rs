@@ -195,8 +195,9 @@ impl Generator {
         }
         let mut gone: Vec<usize> = last
             .iter()
-            .filter(|was| keys.find(target, was, 0).is_none())
-            .filter_map(|was| keys.find(live, was, 0))
+            .enumerate()
+            .filter(|(i, was)| keys.find(target, was, *i).is_none())
+            .filter_map(|(i, was)| keys.find(live, was, i))
             .filter(|&j| !taken[j])
             .collect();
         gone.sort_unstable();
@@ -264,8 +265,7 @@ fn is_scalar(value: &Value) -> bool {
 }
 
 /// Whether two items have the same merge key.
-fn has_duplicates<'a>(items: impl Iterator<Item = &'a Value>, merge_key: &str) -> bool {
+fn has_duplicates<'a>(mut items: impl Iterator<Item = &'a Value>, merge_key: &str) -> bool {
     let mut seen = std::collections::HashSet::new();
-    let mut items = items;
     items.any(|item| !seen.insert(item[merge_key].to_string()))
 }

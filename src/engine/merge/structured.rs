@@ -19,12 +19,14 @@ use super::{child, is_volatile};
 
 type Object = Map<String, Value>;
 
-/// What live becomes when `manager` applies `target`, forcing conflicts.
+/// What live becomes when `manager` applies `target`, forcing conflicts. The
+/// prediction has no `managedFields`: they are most of an object's size and the
+/// API server's to write.
 pub fn predict_apply(live: &Value, target: &Value, manager: &str, schema: Option<TypeRef<'_>>) -> Value {
     let is_ours = |e: &ownership::Entry<'_>| e.manager == manager && e.operation == "Apply" && e.subresource.is_empty();
     let ours = ownership::owned_by(live, is_ours);
     let theirs = ownership::owned_by(live, |e| !is_ours(e));
-    let mut predicted = live.clone();
+    let mut predicted = without_managed_fields(live);
     let (Value::Object(object), Value::Object(wanted)) = (&mut predicted, target) else { return predicted };
     release_map(object, Some(wanted), &ours, Some(&theirs), schema);
     set_root(object, wanted, schema);
@@ -41,6 +43,18 @@ pub fn without_foreign_changes(predicted: &Value, live: &Value, manager: &str) -
         return predicted.clone();
     }
     take_back(predicted, live, &owned)
+}
+
+fn without_managed_fields(live: &Value) -> Value {
+    let Value::Object(fields) = live else { return live.clone() };
+    let copy = |(key, value): (&String, &Value)| match value {
+        Value::Object(metadata) if key == "metadata" => {
+            let kept = metadata.iter().filter(|(key, _)| *key != "managedFields");
+            (key.clone(), Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect()))
+        }
+        value => (key.clone(), value.clone()),
+    };
+    Value::Object(fields.iter().map(copy).collect())
 }
 
 /// Identity and volatile metadata are never the target's to set.

@@ -19,7 +19,7 @@ impl Normalizer {
         let (Some(wanted), Some(left)) = (normalized.target, normalized.live) else { return target.clone() };
         let mut out = wanted.into_owned();
         take_over(&mut out, &left, live);
-        if let Some(metadata) = object::metadata(&mut out) {
+        if let Some(metadata) = out.get_mut("metadata").and_then(Value::as_object_mut) {
             // The API server's own, even where a rule names it.
             metadata.retain(|field, _| {
                 !crate::merge::is_volatile(field) || object::get(target, &["metadata", field]).is_some()
