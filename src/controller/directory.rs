@@ -49,6 +49,8 @@ struct Entry {
     bell: Arc<Bell>,
     /// Cluster the application went to last.
     server: Option<String>,
+    /// Namespace there whose orphans concern it.
+    monitored: Option<String>,
     /// Repositories it read from, by their entity names.
     repositories: HashSet<Arc<str>>,
 }
@@ -88,7 +90,7 @@ impl Directory {
     pub(crate) fn add_application(&self, key: &AppKey, instance: String, address: Addr<Application>, bell: Arc<Bell>) {
         self.write(|book| {
             book.by_instance.insert(instance, key.clone());
-            let entry = Entry { address, bell, server: None, repositories: HashSet::new() };
+            let entry = Entry { address, bell, server: None, monitored: None, repositories: HashSet::new() };
             book.applications.insert(key.clone(), entry);
         });
     }
@@ -132,6 +134,27 @@ impl Directory {
             let entry = book.by_instance.get(instance).and_then(|key| book.applications.get(key));
             if let Some(entry) = entry {
                 entry.bell.ring(&entry.address, Wake::Refresh(level));
+            }
+        });
+    }
+
+    /// Says in which namespace of its cluster orphans concern an application.
+    pub(crate) fn monitor(&self, key: &AppKey, namespace: Option<&str>) {
+        let known = self.read(|book| book.applications.get(key).map(|e| e.monitored.as_deref() == namespace));
+        if known == Some(false) {
+            self.write(|book| book.applications.get_mut(key).map(|e| e.monitored = namespace.map(str::to_owned)));
+        }
+    }
+
+    /// Wakes the applications of a cluster that look for orphans in one of these
+    /// namespaces.
+    pub(crate) fn wake_monitors(&self, server: &str, namespaces: &HashSet<&str>) {
+        self.read(|book| {
+            for entry in book.applications.values() {
+                let monitors = entry.monitored.as_deref().is_some_and(|n| namespaces.contains(n));
+                if monitors && entry.server.as_deref() == Some(server) {
+                    entry.bell.ring(&entry.address, Wake::Refresh(Level::Recorded));
+                }
             }
         });
     }

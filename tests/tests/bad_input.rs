@@ -120,7 +120,8 @@ async fn each_mistake_has_its_condition_and_the_others_go_on() -> anyhow::Result
         &PROJECT
             .replace("name: narrow", "name: nowhere")
             .replace("narrow-*", "*")
-            .replace("https://example.com/*", "*"),
+            .replace("https://example.com/*", "*")
+            .replace("spec:", "spec:\n  clusterResourceWhitelist: [{group: \"\", kind: Namespace}]"),
     )?;
     mistakes[0].0.wait_until_deployed(&client, PATIENCE).await?;
     repo.commit(&[
@@ -146,9 +147,16 @@ async fn what_the_project_or_the_cluster_refuses_fails_the_sync() -> anyhow::Res
     let repo = world.git.repo("refused")?;
     repo.commit(&[("map.yaml", &config_map("refused", "one"))])?;
     let url = repo.url_file();
-    let kind = App::new("kind-refused").source(&url, ".", "HEAD").project("kinds").automated();
-    let nowhere =
-        App::new("namespace-missing").source(&url, ".", "HEAD").into_namespace("namespace-missing").automated();
+    let kind = App::new("kind-refused")
+        .source(&url, ".", "HEAD")
+        .project("kinds")
+        .automated()
+        .set("/spec/syncPolicy/retry/limit", 0.into());
+    let nowhere = App::new("namespace-missing")
+        .source(&url, ".", "HEAD")
+        .into_namespace("namespace-missing")
+        .automated()
+        .set("/spec/syncPolicy/retry/limit", 0.into());
     for app in [&kind, &nowhere] {
         app.apply(&client).await?;
     }

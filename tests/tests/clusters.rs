@@ -59,7 +59,6 @@ impl Scene {
         json!({"bearerToken": token, "tlsClientConfig": self.tls()})
     }
 
-    /// Lists of the cluster's kinds so far: one more for each listing again.
     async fn text(&self, app: &str) -> anyhow::Result<String> {
         self.remote.config_map_text(app, "far").await
     }

@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_cluster::KindState;
 use argosy_engine::compare::{PairContext, Pairing, Summary, pair_resources, summarize};
 use argosy_engine::condition::{Finding, Kind};
 use argosy_engine::diff::{DiffInput, Mode, diff};
@@ -19,23 +18,20 @@ use argosy_engine::refresh::{Level, Refresh};
 use argosy_engine::schema::Schemas;
 use argosy_engine::target::{TargetContext, Targets, prepare_targets};
 use argosy_model::options::SyncOptions;
-use argosy_model::{AppKey, GroupKind, Gvk, ResourceKey, names, object};
+use argosy_model::{AppKey, Gvk, ResourceKey, names, object};
 use argosy_proto::v1alpha1::{Application, ApplicationSource, ApplicationSpec};
 use argosy_render::{Rendered, SourceType};
 use serde_json::Value;
 
 use super::destination::{self, Grounds};
+use super::kinds;
 use super::memory::{Memory, PairVerdict, RememberedNormalizer, RememberedTargets};
+use super::orphans;
 use super::resolve::{self, RememberedSources, Sources};
 use crate::cluster::Target;
 use crate::context::Shared;
 use crate::normalizers;
 use crate::repository::Asked;
-
-/// How long a comparison waits for kinds of a cluster that does not answer, and
-/// how much longer where it does.
-const PATIENCE_FAILING: Duration = Duration::from_secs(5);
-const PATIENCE_LISTING: Duration = Duration::from_secs(60);
 
 /// What to compare with.
 pub(super) struct Request {
@@ -107,14 +103,15 @@ pub(super) async fn run(
         .await
         .map_err(|e| live_failure(&format!("failed to get cluster {:?}: {e}", grounds.cluster.server)))?;
     let targets = remember_targets(shared, memory, key, &spec, &sources, &target);
-    let kinds = kinds_of(&targets);
+    let kinds = kinds::of(&targets);
     target.live.manage(kinds.iter().cloned());
-    shared.aside(kinds_ready(&target, &kinds)).await?;
+    shared.aside(kinds::ready(&target, &kinds)).await?;
 
     let pairing = pair(shared, memory, key, &grounds, &target, &targets).await?;
     let compared = judge(shared, memory, &spec, app, &target, pairing).await?;
     let mut findings = targets.findings.clone();
     findings.extend(compared.0.findings.iter().cloned());
+    findings.extend(orphans::find(shared, key, &spec, &grounds, &target));
     let summary = summarize(&compared.0.pairs, shared.home.settings().controller.resource_health_persist);
     memory.compared_at = Some((shared.clock)());
     memory.repository_failing_since = None;
@@ -179,7 +176,7 @@ fn recorded_revisions(app: &Application) -> Vec<String> {
     if sync.revisions.is_empty() { vec![sync.revision.clone()] } else { sync.revisions.clone() }
 }
 
-fn live_failure(reason: &str) -> Failure {
+pub(super) fn live_failure(reason: &str) -> Failure {
     Failure::Live(Finding::new(Kind::ComparisonError, format!("Failed to load live state: {reason}")))
 }
 
@@ -229,38 +226,6 @@ fn remember_targets(
     let rendered = sources.rendered.clone();
     memory.targets = Some(RememberedTargets { rendered, namespace, settings, kinds, targets: targets.clone() });
     targets
-}
-
-fn kinds_of(targets: &Targets) -> Vec<GroupKind> {
-    let kinds: HashSet<GroupKind> = targets.objects.iter().map(|o| Gvk::of(o).group_kind()).collect();
-    kinds.into_iter().collect()
-}
-
-/// Waits until the kinds are listed: shortly where the cluster does not answer,
-/// so that its trouble is told, and longer where it is at it.
-async fn kinds_ready(target: &Target, kinds: &[GroupKind]) -> Result<(), Failure> {
-    for patience in [PATIENCE_FAILING, PATIENCE_LISTING] {
-        if tokio::time::timeout(patience, target.live.ready(kinds)).await.is_ok() {
-            break;
-        }
-        check_kinds(target, kinds)?;
-    }
-    check_kinds(target, kinds)?;
-    match kinds.iter().find(|kind| matches!(target.live.kind_state(kind), KindState::Pending)) {
-        Some(kind) => Err(live_failure(&format!("{kind} is not listed yet"))),
-        None => Ok(()),
-    }
-}
-
-/// What is known of a kind that cannot be followed may be old, and nothing may
-/// be decided on it.
-fn check_kinds(target: &Target, kinds: &[GroupKind]) -> Result<(), Failure> {
-    for kind in kinds {
-        if let KindState::Failing(reason) = target.live.kind_state(kind) {
-            return Err(live_failure(&format!("failed to watch {kind}: {reason}")));
-        }
-    }
-    Ok(())
 }
 
 async fn pair(

@@ -48,7 +48,8 @@ fn started(shared: &Shared, app: &Application, old: &ApplicationStatus, new: &Ap
     }
     let operation = state.operation.clone().unwrap_or_default();
     let initiator = operation.initiated_by.unwrap_or_default();
-    let revision = revision_of(state);
+    let asked = revision_of(state);
+    let revision = if asked.is_empty() { target_revision(app) } else { asked };
     let user = if initiator.automated || !initiator.username.is_empty() { &*initiator.username } else { UNKNOWN };
     let message = if initiator.automated {
         format!("Initiated automated sync to '{revision}'")
@@ -84,6 +85,12 @@ fn revision_of(state: &OperationState) -> String {
     let sync = state.operation.as_ref().and_then(|o| o.sync.clone()).unwrap_or_default();
     let candidates = [result.revisions.join(", "), result.revision, sync.revisions.join(", "), sync.revision];
     candidates.into_iter().find(|r| !r.is_empty()).unwrap_or_default()
+}
+
+/// What the application follows when nobody names a revision.
+fn target_revision(app: &Application) -> String {
+    let source = app.spec.as_ref().and_then(|s| s.sources.first().or(s.source.as_ref()));
+    source.map(|s| s.target_revision.clone()).filter(|r| !r.is_empty()).unwrap_or_else(|| "HEAD".to_owned())
 }
 
 /// Something went wrong that no condition transition tells of.

@@ -1,10 +1,11 @@
 //! Following a connected cluster: which applications its changes concern, and
 //! what new settings mean for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use argosy_cluster::live::Batch;
+use argosy_cluster::{Change, ChangeKind};
 use argosy_engine::refresh::Level;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,10 @@ async fn changes(shared: &Shared, target: &Target) {
         for (app, level) in concerned(&batch) {
             shared.directory.wake_instance(app, level);
         }
+        let strays = unclaimed(&batch);
+        if !strays.is_empty() {
+            shared.directory.wake_monitors(&target.server, &strays);
+        }
     }
 }
 
@@ -51,6 +56,12 @@ fn concerned(batch: &Batch) -> HashMap<&str, Level> {
         }
     }
     levels
+}
+
+/// Namespaces in which objects came or went that belong to no application.
+fn unclaimed(batch: &Batch) -> HashSet<&str> {
+    let came_or_went = |change: &&Change| change.apps.is_empty() && change.kind != ChangeKind::Updated;
+    batch.changes.iter().filter(came_or_went).map(|c| &*c.key.namespace).filter(|n| !n.is_empty()).collect()
 }
 
 async fn kinds(shared: &Shared, target: &Target) {
@@ -85,7 +96,6 @@ async fn settings(shared: &Shared, target: &Target) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use argosy_cluster::{Change, ChangeKind};
     use argosy_model::ResourceKey;
 
     #[test]
