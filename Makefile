@@ -33,7 +33,8 @@ lint: cargo ## Formatting, lints, and crates that must not be linked.
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 	@for crate in ring openssl-sys native-tls; do \
-	  if cargo tree --locked --workspace --edges normal,build -i $$crate >/dev/null 2>&1; then echo "$$crate must not be linked (deny.toml)"; exit 1; fi; \
+	  users=$$(cargo tree --locked --workspace --edges normal,build --invert $$crate 2>/dev/null || true); \
+	  if [[ -n $$users ]]; then printf '%s\n%s\n' "$$crate must not be linked (deny.toml), but is:" "$$users"; exit 1; fi; \
 	done
 
 test: tools lint ## Everything: lints, unit tests, tests against real components.
