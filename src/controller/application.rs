@@ -20,6 +20,7 @@ mod delete_hooks;
 mod destination;
 mod execute;
 mod kinds;
+mod live;
 mod memory;
 mod narrate;
 mod operate;
@@ -28,6 +29,7 @@ mod pass;
 mod record;
 mod resolve;
 mod summary;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;

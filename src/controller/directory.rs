@@ -190,6 +190,27 @@ impl Directory {
         }
     }
 
+    /// Takes an application off the lists of repositories it no longer reads from.
+    pub(crate) fn leave_repositories(&self, shared: &Shared, key: &AppKey, project: &str, urls: &[&str]) {
+        let known = self.read(|book| book.applications.get(key).map(|e| e.repositories.len()));
+        // One repository, read by a source: nothing to leave.
+        if known.is_none_or(|known| known <= 1 && urls.len() == known) {
+            return;
+        }
+        let stays: HashSet<Arc<str>> =
+            urls.iter().filter_map(|url| entity_of(shared, project, url).ok()).map(|(_, name)| name).collect();
+        let left: Vec<Addr<Repository>> = self.write(|book| {
+            let Some(entry) = book.applications.get_mut(key) else { return Vec::new() };
+            let left: Vec<Arc<str>> = entry.repositories.difference(&stays).cloned().collect();
+            entry.repositories.retain(|name| stays.contains(name));
+            left.iter().filter_map(|name| book.repositories.get(name).cloned()).collect()
+        });
+        for repository in left {
+            #[expect(clippy::disallowed_methods, reason = "one per repository an application leaves")]
+            repository.do_send(Forget(key.clone()));
+        }
+    }
+
     /// Asks the owner of a source's repository for its manifests.
     pub(crate) async fn generate(
         &self,
@@ -197,10 +218,7 @@ impl Directory {
         project: &str,
         request: Generate,
     ) -> Result<Generated, GenerateError> {
-        let url = argosy_git::RepoUrl::parse(&request.source.repo_url)
-            .map_err(|e| GenerateError::Source(argosy_render::report(&e)))?;
-        let scope = shared.home.repositories().resolve(&request.source.repo_url, project).project;
-        let name = repository_name(&url, &scope);
+        let (url, name) = entity_of(shared, project, &request.source.repo_url)?;
         let entity = EntityId::Repository { url: name.clone() };
         let key = request.app.clone();
         let found = self.find(entity, |book| book.repositories.get(&name).cloned()).await;
@@ -268,6 +286,14 @@ impl Directory {
         };
         tokio::time::timeout(PLACED, placed).await.ok().flatten()
     }
+}
+
+/// A source's repository, and its name as an entity for a project.
+fn entity_of(shared: &Shared, project: &str, url: &str) -> Result<(argosy_git::RepoUrl, Arc<str>), GenerateError> {
+    let parsed = argosy_git::RepoUrl::parse(url).map_err(|e| GenerateError::Source(argosy_render::report(&e)))?;
+    let scope = shared.home.repositories().resolve(url, project).project;
+    let name = repository_name(&parsed, &scope);
+    Ok((parsed, name))
 }
 
 /// The name of a repository as an entity. Repositories of a project that has its

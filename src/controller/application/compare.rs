@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_engine::compare::{PairContext, Pairing, Summary, pair_resources, summarize};
+use argosy_engine::compare::{Pairing, Summary, summarize};
 use argosy_engine::condition::{Finding, Kind};
 use argosy_engine::diff::{DiffInput, Mode, diff};
 use argosy_engine::health::{BuiltIn, Contribution, contribution};
@@ -18,7 +18,7 @@ use argosy_engine::refresh::{Level, Refresh};
 use argosy_engine::schema::Schemas;
 use argosy_engine::target::{TargetContext, Targets, prepare_targets};
 use argosy_model::options::SyncOptions;
-use argosy_model::{AppKey, Gvk, ResourceKey, names, object};
+use argosy_model::{AppKey, Gvk, names, object};
 use argosy_proto::v1alpha1::{Application, ApplicationSource, ApplicationSpec};
 use argosy_render::{Rendered, SourceType};
 use serde_json::Value;
@@ -26,8 +26,8 @@ use serde_json::Value;
 use super::destination::{self, Grounds};
 use super::kinds;
 use super::memory::{Memory, PairVerdict, RememberedNormalizer, RememberedTargets};
-use super::orphans;
 use super::resolve::{self, RememberedSources, Sources};
+use super::{live, orphans};
 use crate::cluster::Target;
 use crate::context::Shared;
 use crate::normalizers;
@@ -102,12 +102,17 @@ pub(super) async fn run(
         .aside(shared.directory.target(shared, key, &grounds.cluster.server))
         .await
         .map_err(|e| live_failure(&format!("failed to get cluster {:?}: {e}", grounds.cluster.server)))?;
+    if request.sources.is_none() {
+        let read = resolve::sources_of(&spec);
+        let urls: Vec<&str> = read.iter().map(|s| s.repo_url.as_str()).collect();
+        shared.directory.leave_repositories(shared, key, destination::project_name(&spec), &urls);
+    }
     let targets = remember_targets(shared, memory, key, &spec, &sources, &target);
     let kinds = kinds::of(&targets);
     target.live.manage(kinds.iter().cloned());
     shared.aside(kinds::ready(&target, &kinds)).await?;
 
-    let pairing = pair(shared, memory, key, &grounds, &target, &targets).await?;
+    let pairing = live::pair(shared, memory, key, &grounds, &target, &targets).await?;
     let compared = judge(shared, memory, &spec, app, &target, pairing).await?;
     let mut findings = targets.findings.clone();
     findings.extend(compared.0.findings.iter().cloned());
@@ -226,74 +231,6 @@ fn remember_targets(
     let rendered = sources.rendered.clone();
     memory.targets = Some(RememberedTargets { rendered, namespace, settings, kinds, targets: targets.clone() });
     targets
-}
-
-async fn pair(
-    shared: &Shared,
-    memory: &Memory,
-    key: &AppKey,
-    grounds: &Grounds,
-    target: &Target,
-    targets: &Targets,
-) -> Result<Pairing, Failure> {
-    let settings = shared.home.settings();
-    let instance = key.instance_name(&shared.options.namespace);
-    let owned = live_objects(memory, target, target.live.owned_by(&instance)).await?;
-    let known: HashSet<ResourceKey> = owned.iter().map(|o| ResourceKey::of(o)).collect();
-    let strangers: Vec<_> = targets
-        .objects
-        .iter()
-        .flat_map(|o| candidate_keys(o))
-        .filter(|key| !known.contains(key))
-        .filter_map(|key| target.live.get(&key))
-        .collect();
-    let strangers = live_objects(memory, target, strangers).await?;
-    let catalog = target.discovery.catalog();
-    let namespaced = |object: &Value| catalog.is_namespaced(&Gvk::of(object).group_kind()).unwrap_or(true);
-    let rules = &grounds.project.rules;
-    let (server, name) = (grounds.cluster.server.as_str(), grounds.cluster.name.as_str());
-    let context = PairContext {
-        app: key,
-        instance: &instance,
-        tracking: &settings.tracking,
-        owned: &owned,
-        live: &|key| strangers.iter().find(|o| ResourceKey::of(o) == *key).cloned(),
-        permits_live: &|o| rules.permits_live_resource(&ResourceKey::of(o), namespaced(o), server, name).permitted,
-        permits_target: &|o| rules.permits_kind(&Gvk::of(o).group_kind(), namespaced(o), object::name(o)).permitted,
-    };
-    Ok(pair_resources(&targets.objects, &context))
-}
-
-/// A target may turn out to be cluster-scoped when its kind is not known yet.
-fn candidate_keys(target: &Value) -> Vec<ResourceKey> {
-    let key = ResourceKey::of(target);
-    if key.namespace.is_empty() {
-        return vec![key];
-    }
-    let cluster_scoped = ResourceKey { namespace: "".into(), ..key.clone() };
-    vec![key, cluster_scoped]
-}
-
-/// Whole objects, parsed once per version; those not kept whole are read.
-async fn live_objects(
-    memory: &Memory,
-    target: &Target,
-    found: Vec<argosy_cluster::LiveObject>,
-) -> Result<Vec<Arc<Value>>, Failure> {
-    let mut out = Vec::with_capacity(found.len());
-    for live in found {
-        if let Some(known) =
-            memory.live(&live.key, &live.resource_version).filter(|_| !live.resource_version.is_empty())
-        {
-            out.push(known);
-        } else if let Some(full) = live.full() {
-            out.push(full);
-        } else {
-            let read = target.live.fetch(&live.key).await;
-            out.extend(read.map_err(|e| live_failure(&argosy_render::report(&e)))?.map(Arc::new));
-        }
-    }
-    Ok(out)
 }
 
 /// Says of each pair whether it differs and how it is doing.

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 
+use super::tally::{Tally, verb_of};
 use crate::cluster::Target;
 
 /// Writes of one application at once. Batches are independent of each other by
@@ -23,6 +24,7 @@ pub(super) struct Executor {
     pub(super) target: Arc<Target>,
     /// Acts as the project's service account where impersonation is on.
     pub(super) applier: Applier,
+    pub(super) tally: Tally,
 }
 
 // === impl Executor ===
@@ -56,7 +58,9 @@ impl Executor {
                 (_, Some(live)) => Known::Present(live.clone()),
             },
         };
-        match self.applier.apply(&apply).await {
+        let applied = self.applier.apply(&apply).await;
+        self.tally.count(verb_of(task), task, dry_run, &applied);
+        match applied {
             Ok(outcome) => Outcome::Applied { message: outcome.message, live: Some(Arc::new(outcome.live)) },
             Err(error) if task.mode == ApplyMode::Create && error.is_already_exists() => self.existing(task).await,
             Err(error) => Outcome::Failed(argosy_render::report(&error)),
@@ -100,7 +104,9 @@ impl Executor {
         in_parallel(tasks, |task| {
             async move {
                 let uid = task.live.as_deref().map(object::uid).filter(|uid| !uid.is_empty());
-                match self.applier.delete(&task.key, propagation, uid).await {
+                let deleted = self.applier.delete(&task.key, propagation, uid).await;
+                self.tally.count("delete", task, false, &deleted);
+                match deleted {
                     Ok(()) => self.deleted(&task.key).await,
                     // The name belongs to another object by now, so ours is gone.
                     Err(error) if error.is_conflict() => Outcome::Deleted { gone: true },

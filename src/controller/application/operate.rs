@@ -26,6 +26,7 @@ use super::execute::Executor;
 use super::memory::Memory;
 use super::pass::{self, Verdict};
 use super::record::Draft;
+use super::tally::Tally;
 use super::{comparison_status, narrate};
 use crate::context::Shared;
 
@@ -165,7 +166,8 @@ async fn run_pass(shared: &Arc<Shared>, memory: &mut Memory, draft: &mut Draft) 
         Ok(applier) => applier,
         Err(message) => return Ok(ended(OperationPhase::Error, &message)),
     };
-    let executor = Executor { target: compared.target.clone(), applier };
+    let executor =
+        Executor { target: compared.target.clone(), applier, tally: Tally::new(&draft.app, &compared.target.server) };
     let input = input::sync(shared, memory, &draft.app, &compared, &state, &sync, now).await;
     let mut pass = Pass::new(input, Arc::new(input::Permits::new(&compared)));
     let left = drive(shared, draft, &mut pass, &executor).await?;
