@@ -249,7 +249,7 @@ impl Directory {
 
     /// The cluster an application goes to, waiting for its first connection; or
     /// why it cannot be reached.
-    pub(crate) async fn target(&self, _: &Shared, key: &AppKey, server: &str) -> Result<Arc<Target>, String> {
+    pub(crate) async fn target(&self, key: &AppKey, server: &str) -> Result<Arc<Target>, String> {
         let name: Arc<str> = server.into();
         self.write(|book| book.applications.get_mut(key).map(|e| e.server = Some(server.to_owned())));
         let entity = EntityId::ClusterSlice { server: name.clone(), slice: 0 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use argosy_model::{names, object};
+use argosy_model::names;
 use argosy_proto::resource::CustomResource;
 use argosy_proto::v1alpha1::{Application, ApplicationSpec};
 use jiff::Timestamp;
@@ -101,11 +101,6 @@ pub fn is_skipped(annotations: &std::collections::BTreeMap<String, String>) -> b
         annotations.get(names::ANNOTATION_SKIP_RECONCILE).map(String::as_str),
         Some("1" | "t" | "T" | "true" | "TRUE" | "True")
     )
-}
-
-/// Whether a live object asks to be left out of update suppression's default.
-pub fn suppresses_updates(object: &serde_json::Value) -> bool {
-    object::annotation(object, names::ANNOTATION_IGNORE_RESOURCE_UPDATES) == Some("true")
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub(super) async fn run(
     let spec = app.spec.clone().unwrap_or_default();
     let sources = shared.aside(load_sources(shared, &mut memory.sources, key, app, &spec, request)).await?;
     let target = shared
-        .aside(shared.directory.target(shared, key, &grounds.cluster.server))
+        .aside(shared.directory.target(key, &grounds.cluster.server))
         .await
         .map_err(|e| live_failure(&format!("failed to get cluster {:?}: {e}", grounds.cluster.server)))?;
     if request.sources.is_none() {

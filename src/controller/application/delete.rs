@@ -21,7 +21,6 @@ use serde_json::Value;
 
 use super::compare::sync_options;
 use super::delete_hooks;
-use super::memory::Memory;
 use super::pass::Verdict;
 use super::record::Draft;
 use super::{destination, narrate};
@@ -46,7 +45,6 @@ pub(super) async fn run(
     shared: &Arc<Shared>,
     key: &AppKey,
     app: Arc<Application>,
-    memory: &mut Memory,
 ) -> Result<Verdict, argosy_home::Error> {
     if !has_own_finalizer(&app) {
         return Ok(Verdict::Idle);
@@ -63,7 +61,7 @@ pub(super) async fn run(
         }
         Err(error) => return fail(shared, &mut draft, &error.to_string()).await,
     };
-    let target = match shared.directory.target(shared, key, &cluster.server).await {
+    let target = match shared.directory.target(key, &cluster.server).await {
         Ok(target) => target,
         Err(reason) => return fail(shared, &mut draft, &format!("the cluster cannot be reached: {reason}")).await,
     };
@@ -84,8 +82,8 @@ pub(super) async fn run(
         }
         let step = match stage {
             Stage::Resources => resources(shared, &draft, &target, &cluster).await,
-            Stage::Hooks(moment) => delete_hooks::run(shared, memory, &draft, &target, moment).await,
-            Stage::Cleanup => delete_hooks::clean_up(shared, memory, &draft, &target).await,
+            Stage::Hooks(moment) => delete_hooks::run(shared, &draft, &target, moment).await,
+            Stage::Cleanup => delete_hooks::clean_up(shared, &draft, &target).await,
         };
         match step {
             Step::Done => {

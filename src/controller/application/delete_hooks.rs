@@ -12,7 +12,6 @@ use argosy_proto::v1alpha1::Application;
 use serde_json::Value;
 
 use super::delete::{Step, deleted_at, owned};
-use super::memory::Memory;
 use super::record::Draft;
 use super::resolve::{self, sources_of};
 use crate::cluster::Target;
@@ -20,14 +19,8 @@ use crate::context::Shared;
 use crate::repository::Asked;
 
 /// Creates what is due, waits for what runs, removes what failed.
-pub(super) async fn run(
-    shared: &Arc<Shared>,
-    memory: &Memory,
-    draft: &Draft,
-    target: &Target,
-    moment: HookType,
-) -> Step {
-    let (hooks, revision) = match manifests(shared, memory, draft, target).await {
+pub(super) async fn run(shared: &Arc<Shared>, draft: &Draft, target: &Target, moment: HookType) -> Step {
+    let (hooks, revision) = match manifests(shared, draft, target).await {
         Ok(found) => found,
         Err(reason) => return Step::Failed(reason),
     };
@@ -53,8 +46,8 @@ pub(super) async fn run(
 }
 
 /// Deletes the hooks' objects as their policies say.
-pub(super) async fn clean_up(shared: &Arc<Shared>, memory: &Memory, draft: &Draft, target: &Target) -> Step {
-    let (hooks, revision) = match manifests(shared, memory, draft, target).await {
+pub(super) async fn clean_up(shared: &Arc<Shared>, draft: &Draft, target: &Target) -> Step {
+    let (hooks, revision) = match manifests(shared, draft, target).await {
         Ok(found) => found,
         Err(reason) => return Step::Failed(reason),
     };
@@ -105,12 +98,7 @@ async fn delete(target: &Target, object: &Value) {
 }
 
 /// The hooks of the revision that is deployed.
-async fn manifests(
-    shared: &Arc<Shared>,
-    _memory: &Memory,
-    draft: &Draft,
-    target: &Target,
-) -> Result<(Vec<Arc<Value>>, String), String> {
+async fn manifests(shared: &Arc<Shared>, draft: &Draft, target: &Target) -> Result<(Vec<Arc<Value>>, String), String> {
     let spec = draft.app.spec.clone().unwrap_or_default();
     let sources = sources_of(&spec);
     let deployed = deployed_revisions(&draft.app);

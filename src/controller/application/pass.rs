@@ -61,7 +61,7 @@ async fn reconcile(
         return Ok(Verdict::Idle);
     }
     if app.metadata().deletion_timestamp.is_some() && app.operation.is_none() {
-        return delete::run(shared, key, app, memory).await;
+        return delete::run(shared, key, app).await;
     }
     let started = std::time::Instant::now();
     let now = (shared.clock)();
