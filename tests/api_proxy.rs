@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -29,6 +29,9 @@ pub enum ApiFault {
     TooMany(u64),
     /// Answers with this status.
     Status(u16),
+    /// Behaves like the servers of years ago: discovery is one document for each
+    /// group and version, and lists are not streamed.
+    Old,
     /// Takes requests and does not answer until healed.
     Hang,
     /// Breaks every connection, also those that are open, and takes no new one.
@@ -105,21 +108,25 @@ async fn serve(
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             response
         }
+        Some(ApiFault::Old) if request.uri().query().is_some_and(|q| q.contains("sendInitialEvents=true")) => {
+            refusal(StatusCode::UNPROCESSABLE_ENTITY)
+        }
         Some(ApiFault::Status(code)) => refusal(StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY)),
-        _ => pass_on(upstream, request).await.unwrap_or_else(|error| {
+        fault => pass_on(upstream, request, fault == Some(ApiFault::Old)).await.unwrap_or_else(|error| {
             tracing::debug!("api proxy: {error:#}");
             refusal(StatusCode::BAD_GATEWAY)
         }),
     })
 }
 
-async fn pass_on(upstream: kube::Client, request: Request<Incoming>) -> anyhow::Result<Response<Body>> {
+async fn pass_on(upstream: kube::Client, request: Request<Incoming>, old: bool) -> anyhow::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.context("reading a request")?.to_bytes();
     let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
     let mut onwards = Request::builder().method(parts.method).uri(path);
+    let is_unknown = |value: &HeaderValue| old && value.to_str().is_ok_and(|v| v.contains("apidiscovery"));
     for name in [header::ACCEPT, header::CONTENT_TYPE, header::IF_NONE_MATCH] {
-        if let Some(value) = parts.headers.get(&name) {
+        if let Some(value) = parts.headers.get(&name).filter(|value| !is_unknown(value)) {
             onwards = onwards.header(name, value);
         }
     }

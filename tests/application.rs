@@ -100,6 +100,15 @@ impl App {
         self.set("/metadata/finalizers", json!(["resources-finalizer.argocd.argoproj.io"]))
     }
 
+    /// Several sources in place of the one.
+    #[must_use]
+    pub fn sources(mut self, sources: Value) -> Self {
+        if let Some(spec) = place(&mut self.manifest, "/spec").as_object_mut() {
+            spec.remove("source");
+        }
+        self.set("/spec/sources", sources)
+    }
+
     /// Any field, by JSON pointer; maps on the way are made.
     #[must_use]
     pub fn set(mut self, pointer: &str, value: Value) -> Self {

@@ -20,20 +20,30 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// How often a taken port is forgiven.
 const ATTEMPTS: usize = 4;
 
-/// How to start a controller; see [`Argosy::controller`].
+/// Which replica of the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Controller,
+    Server,
+}
+
+/// How to start a replica; see [`Argosy::controller`] and [`Argosy::server`].
 pub struct Starter {
+    role: Role,
     kubeconfig: PathBuf,
     namespace: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
 }
 
-/// A running `argosy controller`. It keeps its data folder over restarts; when
-/// a test panics, the end of its log is printed.
+/// A running `argosy controller` or `argosy server`. It keeps its data folder over
+/// restarts; when a test panics, the end of its log is printed.
 pub struct Argosy {
     starter: Starter,
     process: Process,
     metrics_port: u16,
+    /// The API's; a controller has none.
+    port: u16,
     folder: TempFolder,
 }
 
@@ -75,33 +85,34 @@ impl Starter {
     pub async fn start(self) -> anyhow::Result<Argosy> {
         let folder = TempFolder::new("controller")?;
         std::fs::create_dir(folder.join("data")).context("making the data folder")?;
-        let (process, metrics_port) = self.launch(&folder).await?;
-        Ok(Argosy { starter: self, process, metrics_port, folder })
+        let (process, [metrics_port, port]) = self.launch(&folder).await?;
+        Ok(Argosy { starter: self, process, metrics_port, port, folder })
     }
 
-    async fn launch(&self, folder: &TempFolder) -> anyhow::Result<(Process, u16)> {
+    async fn launch(&self, folder: &TempFolder) -> anyhow::Result<(Process, [u16; 2])> {
         let mut attempt = 1;
         loop {
-            let [port] = free_ports()?;
-            let mut process = Process::start("argosy", self.command(folder, port)?, &folder.join("argosy.log"))?;
-            match process.wait_until("ready", READY_WITHIN, || Metrics::fetch(port)).await {
-                Ok(_) => return Ok((process, port)),
+            let ports: [u16; 2] = free_ports()?;
+            let mut process = Process::start("argosy", self.command(folder, ports)?, &folder.join("argosy.log"))?;
+            match process.wait_until("ready", READY_WITHIN, || Metrics::fetch(ports[0])).await {
+                Ok(_) => return Ok((process, ports)),
                 Err(error) if attempt < ATTEMPTS && error.to_string().to_lowercase().contains("in use") => attempt += 1,
                 Err(error) => return Err(error),
             }
         }
     }
 
-    fn command(&self, folder: &TempFolder, port: u16) -> anyhow::Result<Command> {
+    fn command(&self, folder: &TempFolder, [metrics, port]: [u16; 2]) -> anyhow::Result<Command> {
         let mut command = Command::new(tools::argosy_binary()?);
+        match self.role {
+            Role::Controller => command.arg("controller").arg("--data-dir").arg(folder.join("data")),
+            Role::Server => command.args(["server", "--address", "127.0.0.1", "--port", &port.to_string()]),
+        };
         command
-            .arg("controller")
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .args(["--namespace", &self.namespace])
-            .args(["--metrics-address", &format!("127.0.0.1:{port}")])
-            .arg("--data-dir")
-            .arg(folder.join("data"))
+            .args(["--metrics-address", &format!("127.0.0.1:{metrics}")])
             .args(&self.args)
             .current_dir(folder.path())
             // Nothing of the person's own settings decides a test.
@@ -119,7 +130,18 @@ impl Argosy {
     /// A controller with the administrator's rights in the namespace `argocd`,
     /// to be changed before it is started.
     pub fn controller(control_plane: &ControlPlane) -> Starter {
+        Self::starter(Role::Controller, control_plane)
+    }
+
+    /// An API replica with the administrator's rights in the namespace `argocd`, to
+    /// be changed before it is started.
+    pub fn server(control_plane: &ControlPlane) -> Starter {
+        Self::starter(Role::Server, control_plane)
+    }
+
+    fn starter(role: Role, control_plane: &ControlPlane) -> Starter {
         Starter {
+            role,
             kubeconfig: control_plane.kubeconfig_path(),
             namespace: "argocd".to_owned(),
             args: Vec::new(),
@@ -144,7 +166,7 @@ impl Argosy {
     /// As at the start.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
-        (self.process, self.metrics_port) = self.starter.launch(&self.folder).await?;
+        (self.process, [self.metrics_port, self.port]) = self.starter.launch(&self.folder).await?;
         Ok(())
     }
 
@@ -208,6 +230,11 @@ impl Argosy {
     /// `127.0.0.1:PORT` of its metrics.
     pub fn metrics_address(&self) -> String {
         format!("127.0.0.1:{}", self.metrics_port)
+    }
+
+    /// `127.0.0.1:PORT` of the API; for an API replica only.
+    pub fn api_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Its metrics now.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::home::HomeArgs;
+
 /// GitOps continuous delivery for large fleets of Kubernetes clusters.
 #[derive(Debug, Parser)]
 #[command(name = "argosy", version, about)]
@@ -37,32 +39,96 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs a controller replica: it makes clusters match what Git says.
-    Controller(Controller),
+    Controller(Box<Controller>),
+    /// Runs an API replica: gRPC, REST, sign-in and webhooks on one port.
+    Server(Box<Server>),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Controller {
-    /// Kubeconfig of the home cluster. Without it the current kubeconfig is used, or
-    /// the service account of the pod.
-    #[arg(long, env = "KUBECONFIG")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
-    #[arg(long)]
-    pub(crate) context: Option<String>,
-    /// Namespace that holds the settings, and applications unless others are named.
-    #[arg(long, short, env = "ARGOCD_CONTROLLER_NAMESPACE", default_value = "argocd")]
-    pub(crate) namespace: String,
-    /// More namespaces whose applications are served: globs or `/regular expressions/`.
-    #[arg(long, env = "ARGOCD_APPLICATION_NAMESPACES", value_delimiter = ',')]
-    pub(crate) application_namespaces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
     /// Address of `/metrics` and `/healthz`.
     #[arg(long, default_value = "0.0.0.0:8082")]
     pub(crate) metrics_address: SocketAddr,
+    /// Address on which API replicas ask this one; TLS with certificates on both sides.
+    #[arg(long, env = "ARGOSY_PEER_ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) peer_address: SocketAddr,
+    /// Host under which they reach it, where that is not the address above: the pod's
+    /// own, as a rule.
+    #[arg(long = "advertise-host", env = "ARGOSY_ADVERTISE_HOST")]
+    pub(crate) advertise: Option<String>,
     /// Folder for mirrors of Git repositories. They are a cache: it may be emptied.
     #[arg(long, env = "ARGOSY_DATA_DIR", default_value = "/var/lib/argosy")]
     pub(crate) data_dir: PathBuf,
-    /// Kinds of Kubernetes events that are written: `all`, `none`, or reasons. Without
-    /// it the setting `controller.enable.k8s.event` decides.
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) enable_k8s_event: Vec<String>,
+}
+
+/// Flags that have a setting follow it where they are not given.
+#[derive(Args, Debug)]
+pub(crate) struct Server {
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// Address to listen on.
+    #[arg(long)]
+    pub(crate) address: Option<String>,
+    /// Port to listen on.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Address of `/metrics` and `/healthz`.
+    #[arg(long, default_value = "0.0.0.0:8083")]
+    pub(crate) metrics_address: SocketAddr,
+    /// Serves without TLS.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) insecure: Option<bool>,
+    /// Lets everybody do everything.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) disable_auth: Option<bool>,
+    /// Path below which everything is served.
+    #[arg(long = "rootpath")]
+    pub(crate) root_path: Option<String>,
+    /// Path at which the web page is found by browsers.
+    #[arg(long = "basehref")]
+    pub(crate) base_href: Option<String>,
+    /// Lowest version of TLS.
+    #[arg(long = "tlsminversion")]
+    pub(crate) tls_min_version: Option<String>,
+    /// Highest version of TLS.
+    #[arg(long = "tlsmaxversion")]
+    pub(crate) tls_max_version: Option<String>,
+    /// Cipher suites of TLS 1.2, separated by colons.
+    #[arg(long = "tlsciphers")]
+    pub(crate) tls_ciphers: Option<String>,
+    /// `X-Frame-Options` of answers; empty leaves it out.
+    #[arg(long)]
+    pub(crate) x_frame_options: Option<String>,
+    /// `Content-Security-Policy` of answers; empty leaves it out.
+    #[arg(long)]
+    pub(crate) content_security_policy: Option<String>,
+    /// Content types of changing requests, separated by semicolons; empty permits all.
+    #[arg(long)]
+    pub(crate) api_content_types: Option<String>,
+    /// Compresses answers.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) enable_gzip: Option<bool>,
+    /// Address of Dex.
+    #[arg(long)]
+    pub(crate) dex_server: Option<String>,
+    /// Reaches Dex without TLS.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) dex_server_plaintext: Option<bool>,
+    /// Verifies the certificate of Dex.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) dex_server_strict_tls: Option<bool>,
+    /// Sign-ins that are verified at once.
+    #[arg(long, env = "ARGOCD_MAX_CONCURRENT_LOGIN_REQUESTS_COUNT", default_value_t = 50)]
+    pub(crate) max_concurrent_logins: usize,
+    /// Failed sign-ins that lock an account for a while.
+    #[arg(long, env = "ARGOCD_SESSION_FAILURE_MAX_FAIL_COUNT", default_value_t = 5)]
+    pub(crate) login_max_failures: u32,
+    /// Seconds in which they are counted; 0 means until one succeeds.
+    #[arg(long, env = "ARGOCD_SESSION_FAILURE_WINDOW_SECONDS", default_value_t = 300)]
+    pub(crate) login_window: u64,
+    /// Most entries of the counters of failed sign-ins.
+    #[arg(long, env = "ARGOCD_SESSION_MAX_CACHE_SIZE", default_value_t = 10_000)]
+    pub(crate) login_cache_size: usize,
 }

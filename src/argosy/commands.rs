@@ -1,6 +1,9 @@
 //! One file per command.
 
 mod controller;
+mod server;
+
+use anyhow::Context as _;
 
 use crate::cli::Command;
 
@@ -10,6 +13,14 @@ use crate::cli::Command;
 /// Why the command could not do its work, in words for a person.
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Controller(options) => controller::run(options),
+        Command::Controller(options) => controller::run(*options),
+        Command::Server(options) => server::run(*options),
     }
+}
+
+/// Runs a role that is made of actors, on threads for every core.
+fn on_actors(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    actix_rt::System::with_tokio_rt(move || runtime).block_on(role)
 }

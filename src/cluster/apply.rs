@@ -11,7 +11,9 @@
 
 mod client_side;
 mod delete;
+mod direct;
 mod explain;
+mod logs;
 mod message;
 mod migrate;
 mod replace;
@@ -24,6 +26,8 @@ use http::Method;
 use serde_json::Value;
 
 pub use delete::Propagation;
+pub use direct::{PatchFormat, Removal};
+pub use logs::{LogLines, LogOptions, LogReader};
 
 use crate::budget::Priority;
 use crate::call::{Call, Path};

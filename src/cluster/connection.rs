@@ -340,7 +340,7 @@ fn proof() -> Result<http::Request<Body>> {
     Call::write(Method::POST, path, crate::call::JSON, &review).request(None)
 }
 
-async fn read(response: Response<Body>) -> Result<Reply> {
+pub(crate) async fn read(response: Response<Body>) -> Result<Reply> {
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|e| too_large_or(&*e))?.to_bytes();
     let header = |name| parts.headers.get(name).and_then(|v| v.to_str().ok());
@@ -357,7 +357,7 @@ fn too_large_or(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Erro
 }
 
 /// An error answer without a body that says so.
-fn cut_short() -> Error {
+pub(crate) fn cut_short() -> Error {
     Error::Unreachable("the answer was cut short".to_owned())
 }
 

@@ -32,7 +32,9 @@ mod redact;
 mod stream;
 mod transport;
 
-pub use apply::{Applier, ApplyTask, Known, Mode, Outcome, Propagation};
+pub use apply::{
+    Applier, ApplyTask, Known, LogLines, LogOptions, LogReader, Mode, Outcome, PatchFormat, Propagation, Removal,
+};
 pub use budget::{Budget, BudgetConfig, Priority};
 pub use config::ClusterConfig;
 pub use connection::{Connection, ServerVersion};

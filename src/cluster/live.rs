@@ -33,7 +33,7 @@ mod wire;
 #[cfg(test)]
 mod index_tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
@@ -177,6 +177,23 @@ impl LiveState {
     /// How the watch of a kind is doing.
     pub fn kind_state(&self, kind: &GroupKind) -> KindState {
         self.shared.scopes.state(kind)
+    }
+
+    /// Wakes whenever [`Self::failing`] or [`Self::is_cut_off`] may say something new.
+    pub fn moves(&self) -> tokio::sync::watch::Receiver<()> {
+        self.shared.scopes.moves()
+    }
+
+    /// The managed kinds that cannot be followed at the moment.
+    pub fn failing(&self) -> BTreeSet<GroupKind> {
+        let managed = self.shared.managed.load();
+        let (failing, _) = self.shared.scopes.failing();
+        failing.into_iter().filter(|kind| managed.contains(kind)).collect()
+    }
+
+    /// Whether no kind at all can be followed: the cluster does not answer.
+    pub fn is_cut_off(&self) -> bool {
+        self.shared.scopes.failing().1
     }
 
     /// One object.

@@ -18,7 +18,9 @@ mod comparison_status;
 mod delete;
 mod delete_hooks;
 mod destination;
+mod dry_run;
 mod execute;
+mod judge;
 mod kinds;
 mod live;
 mod memory;
@@ -30,6 +32,7 @@ mod record;
 mod resolve;
 mod summary;
 mod tally;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +43,11 @@ use actix::{
 use argosy_engine::refresh::Level;
 use argosy_model::AppKey;
 
-pub(crate) use destination::project_name;
+pub(crate) use destination::{Grounds, acting_applier, cluster_of, find as find_grounds, find_project, project_name};
 pub(crate) use narrate::deleted as tell_deleted;
+pub(crate) use orphans::is_left_out;
+pub(crate) use resolve::{is_commit, sources_of};
+pub(crate) use view::View;
 
 use crate::bell::{Bell, Rung};
 use crate::context::Shared;

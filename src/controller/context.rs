@@ -12,6 +12,7 @@ use argosy_render::Renderer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::directory::Directory;
+use crate::health_rules::HealthRules;
 use crate::projects::Projects;
 
 /// How long a pass may keep its turn while it waits for somebody else.
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) renderer: Renderer,
     pub(crate) directory: Directory,
     pub(crate) projects: Projects,
+    pub(crate) health: HealthRules,
     /// Passes over applications at once. A pass mostly waits for API servers.
     passes: Arc<Semaphore>,
     /// Renderings at once: one per core, for they only compute.
@@ -63,6 +65,7 @@ impl Shared {
         Self {
             directory: Directory::default(),
             projects: Projects::default(),
+            health: HealthRules::new(clock.clone()),
             renderer: Renderer::new(argosy_render::RendererOptions::default()),
             passes: Arc::new(Semaphore::new(passes)),
             rendering: Arc::new(Semaphore::new(cores)),

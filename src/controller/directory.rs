@@ -19,7 +19,8 @@ use crate::application::Application;
 use crate::bell::{Bell, Wake};
 use crate::cluster::{Target, TargetState};
 use crate::context::Shared;
-use crate::repository::{Forget, Generate, GenerateError, Generated, Redeclared, Repository};
+use crate::repository::{Forget, Generate, GenerateError, Generated, Lend, Lent, PollNow, Redeclared, Repository};
+use crate::views::Views;
 
 /// How long an asker waits for an entity to find its owner.
 const PLACED: Duration = Duration::from_secs(30);
@@ -34,6 +35,7 @@ pub(crate) struct Directory {
     placement: OnceLock<Arc<dyn Placement>>,
     /// Counts new addresses, for those who wait for one.
     additions: watch::Sender<u64>,
+    views: Views,
 }
 
 #[derive(Default)]
@@ -59,7 +61,12 @@ struct Entry {
 
 impl Default for Directory {
     fn default() -> Self {
-        Self { book: RwLock::default(), placement: OnceLock::new(), additions: watch::Sender::new(0) }
+        Self {
+            book: RwLock::default(),
+            placement: OnceLock::new(),
+            additions: watch::Sender::new(0),
+            views: Views::default(),
+        }
     }
 }
 
@@ -78,6 +85,11 @@ impl Directory {
 
     fn write<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
         change(&mut self.book.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What onlookers see of applications.
+    pub(crate) fn views(&self) -> &Views {
+        &self.views
     }
 
     // --- Applications ----------------------------------------------------
@@ -106,6 +118,7 @@ impl Directory {
                 entry.repositories.iter().filter_map(|name| book.repositories.get(name).cloned()).collect();
             Some((entry, interested))
         });
+        self.views.forget(key);
         let Some((entry, interested)) = gone else { return };
         entry.bell.ring(&entry.address, Wake::Gone);
         for repository in interested {
@@ -131,11 +144,17 @@ impl Directory {
     /// Wakes the application of this name on its resources.
     pub(crate) fn wake_instance(&self, instance: &str, level: Level) {
         self.read(|book| {
-            let entry = book.by_instance.get(instance).and_then(|key| book.applications.get(key));
-            if let Some(entry) = entry {
+            let Some(key) = book.by_instance.get(instance) else { return };
+            self.views.touch(key);
+            if let Some(entry) = book.applications.get(key) {
                 entry.bell.ring(&entry.address, Wake::Refresh(level));
             }
         });
+    }
+
+    /// Whether an application has this name on its resources.
+    pub(crate) fn knows_instance(&self, instance: &str) -> bool {
+        self.read(|book| book.by_instance.contains_key(instance))
     }
 
     /// Says in which namespace of its cluster orphans concern an application.
@@ -150,9 +169,10 @@ impl Directory {
     /// namespaces.
     pub(crate) fn wake_monitors(&self, server: &str, namespaces: &HashSet<&str>) {
         self.read(|book| {
-            for entry in book.applications.values() {
+            for (key, entry) in &book.applications {
                 let monitors = entry.monitored.as_deref().is_some_and(|n| namespaces.contains(n));
                 if monitors && entry.server.as_deref() == Some(server) {
+                    self.views.touch(key);
                     entry.bell.ring(&entry.address, Wake::Refresh(Level::Recorded));
                 }
             }
@@ -227,6 +247,27 @@ impl Directory {
         repository.send(request).await.unwrap_or_else(|_| Err(GenerateError::Moved(url.to_string())))
     }
 
+    /// A project's repository, to look into.
+    pub(crate) async fn lend(&self, shared: &Shared, project: &str, url: &str) -> Result<Lent, GenerateError> {
+        let (url, name) = entity_of(shared, project, url)?;
+        let moved = || GenerateError::Moved(url.to_string());
+        let entity = EntityId::Repository { url: name.clone() };
+        let found = self.find(entity, |book| book.repositories.get(&name).cloned()).await;
+        found.ok_or_else(moved)?.send(Lend).await.unwrap_or_else(|_| Err(moved()))
+    }
+
+    /// The names of all repositories that are owned here.
+    pub(crate) fn repository_names(&self) -> Vec<Arc<str>> {
+        self.read(|book| book.repositories.keys().cloned().collect())
+    }
+
+    /// Polls a repository that is owned here; false when it is not any more.
+    pub(crate) fn poll_repository(&self, name: &str) -> bool {
+        let Some(repository) = self.read(|book| book.repositories.get(name).cloned()) else { return false };
+        // A full mailbox means that the repository is asked for something all the time.
+        repository.try_send(PollNow).is_ok()
+    }
+
     // --- Clusters --------------------------------------------------------
 
     pub(crate) fn add_cluster(&self, server: &Arc<str>, state: watch::Receiver<TargetState>) {
@@ -236,6 +277,13 @@ impl Directory {
 
     pub(crate) fn remove_cluster(&self, server: &str) {
         self.write(|book| book.clusters.remove(server));
+    }
+
+    /// How a cluster is doing; `None` when nobody goes there.
+    pub(crate) fn cluster_state(&self, server: &str) -> Option<TargetState> {
+        let state = self.read(|book| book.clusters.get(server).cloned())?;
+        let state = state.borrow();
+        Some(state.clone())
     }
 
     /// A cluster that is connected already.

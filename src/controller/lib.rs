@@ -24,11 +24,14 @@ mod cluster;
 mod context;
 mod credential;
 mod directory;
+mod health_rules;
 mod metrics_page;
 mod normalizers;
+pub mod peer;
 mod projects;
 mod replica;
 mod repository;
+mod views;
 
 use std::sync::Arc;
 
@@ -59,6 +62,11 @@ impl Controller {
         shared.directory.place_with(placement.clone());
         replica::Replica::new(shared.clone(), placement).start();
         Self { shared }
+    }
+
+    /// What answers other replicas; serve it with [`peer::serve`].
+    pub fn peer_service(&self) -> argosy_proto::peer::peer_server::PeerServer<peer::PeerService> {
+        peer::PeerService::server(self.shared.clone())
     }
 
     /// Metrics that are read off the state when they are asked for.

@@ -52,10 +52,11 @@ impl MetricsPage {
                 target.live.stats();
             }
             let version = target.as_ref().map(|t| t.version.as_str()).unwrap_or_default();
+            let works = target.as_ref().is_some_and(|t| !t.live.is_cut_off());
             let labels =
                 [("server", cluster.server.as_str()), ("k8s_version", version), ("name", cluster.name.as_str())];
             line(&mut infos, "argocd_cluster_info", &labels, 1);
-            line(&mut states, "argocd_cluster_connection_status", &labels[..2], u8::from(target.is_some()));
+            line(&mut states, "argocd_cluster_connection_status", &labels[..2], u8::from(works));
         }
         head(out, "argocd_cluster_info", "Information about cluster.");
         out.push_str(&infos);

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use argosy_auth::project::{GlobalProject, Rules, Scope, ScopedCluster, select_globals};
+use argosy_auth::project::Rules;
 use argosy_engine::windows::Windows;
-use argosy_home::{Home, Settings};
+use argosy_home::Home;
 use argosy_model::AppKey;
-use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::AppProject;
 
 /// A project as passes use it.
@@ -33,7 +32,7 @@ impl Projects {
             return Some(project.clone());
         }
         let project = home.projects().get(&AppKey::new(namespace, name))?;
-        let project = Arc::new(compile(home, &home.settings(), namespace, &project));
+        let project = Arc::new(compile(home, &project));
         compiled.insert(name.to_owned(), project.clone());
         Some(project)
     }
@@ -44,31 +43,8 @@ impl Projects {
     }
 }
 
-fn compile(home: &Home, settings: &Settings, namespace: &str, project: &AppProject) -> Project {
-    let name = project.metadata().name.as_str();
-    let all: Vec<Arc<AppProject>> = home.projects().list().into_iter().map(|(_, p)| p).collect();
-    let declared: Vec<GlobalProject> = settings
-        .global_projects
-        .iter()
-        .map(|g| GlobalProject { project_name: g.project_name.clone(), label_selector: g.label_selector.clone() })
-        .collect();
-    let globals =
-        select_globals(project, &declared, |name| all.iter().map(|p| &**p).find(|p| p.metadata().name == name));
-    let clusters: Vec<ScopedCluster> = home
-        .clusters()
-        .iter()
-        .filter(|c| c.project == name)
-        .map(|c| ScopedCluster { server: c.server.clone(), name: c.name.clone(), namespaces: c.namespaces.clone() })
-        .collect();
-    let repositories: Vec<String> = home.repositories().of_project(name).map(|r| r.url).collect();
-    let scope = Scope {
-        control_plane_namespace: namespace,
-        clusters: &clusters,
-        repositories: &repositories,
-        globals: &globals,
-        no_namespaced_kind: false,
-    };
-    let rules = Rules::compile(project, &scope);
+fn compile(home: &Home, project: &AppProject) -> Project {
+    let rules = home.rules(project);
     let windows = rules.project().spec.as_ref().map(|s| s.sync_windows.as_slice()).unwrap_or_default();
     Project { windows: Windows::compile(windows), rules }
 }

@@ -12,12 +12,14 @@
 //! without asking anybody.
 //!
 //! A failing remote is asked again with growing waits, however many want something
-//! of it meanwhile, and sooner only for a refresh or for new credentials; the
-//! state that was last seen stands. Lost in a crash: nothing but time. The mirror is on
+//! of it meanwhile, and sooner only for a refresh or for new credentials. When it
+//! fails repeatedly, whoever is interested hears of it; what is in the mirror is
+//! served all the same. Lost in a crash: nothing but time. The mirror is on
 //! disk, the refs are listed again and interests are registered by requests.
 
 mod credentials;
 mod interest;
+mod lend;
 mod message;
 mod observer;
 mod round;
@@ -30,12 +32,15 @@ use actix::{
     Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseFuture, SpawnHandle,
     WrapFuture as _,
 };
+use argosy_engine::refresh::Level;
 use argosy_fleet::Ownership;
 use argosy_git::{Objects, RemoteRefs, RepoUrl};
 use argosy_home::RepoCredentials;
 use futures::StreamExt as _;
 use tokio::sync::oneshot;
 
+pub(crate) use credentials::declared as credentials;
+pub(crate) use lend::{Lend, Lent, PollNow, enabled_types, render_files};
 pub(crate) use message::{Asked, Forget, Generate, GenerateError, Generated, Redeclared};
 
 use crate::context::Shared;
@@ -48,6 +53,9 @@ const LISTING_GAP: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(180);
 /// First wait after a failure.
 const FIRST_BACKOFF: Duration = Duration::from_secs(2);
+
+/// Failures in a row after which those who rely on the repository are told.
+const TOLD: u32 = 2;
 
 /// One repository.
 pub(crate) struct Repository {
@@ -125,6 +133,8 @@ impl Repository {
         let objects = self.station.objects()?;
         let commit = match &request.asked {
             Asked::Commit(sha) => sha.clone(),
+            // What was listed long ago is not the latest.
+            Asked::Latest if self.failures >= TOLD => return None,
             Asked::Latest => round::commit_of(self.refs.as_deref()?, &objects, &request.source).ok()?,
             Asked::Remote => return None,
         };
@@ -202,6 +212,9 @@ impl Repository {
                 for waiting in waiting.into_iter().chain(late) {
                     self.refuse(waiting, error.clone());
                 }
+                if self.failures >= TOLD {
+                    self.interests.apps().iter().for_each(|app| self.shared.directory.wake(app, Level::Latest));
+                }
                 let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(7)).min(LONGEST_BACKOFF);
                 self.ask_after(self.shared.jitter(wait, wait / 2), error, ctx);
             }
@@ -267,7 +280,7 @@ impl Repository {
         tracing::debug!(repository = %self.url, applications = affected.apps.len(), "the repository changed");
         self.interests.move_on(affected.unaffected);
         for app in affected.apps {
-            self.shared.directory.wake(&app, argosy_engine::refresh::Level::Latest);
+            self.shared.directory.wake(&app, Level::Latest);
         }
     }
 

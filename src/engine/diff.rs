@@ -41,6 +41,13 @@ pub enum Mode<'a> {
     },
 }
 
+/// An application is compared by what its cluster's API server makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerSideDiff {
+    /// Whether changes of mutating webhooks count.
+    pub include_mutation_webhook: bool,
+}
+
 /// One comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct DiffInput<'a> {
@@ -69,6 +76,19 @@ pub struct DiffOutcome {
     pub predicted_live: Arc<Value>,
     /// Ignore rules that failed on this object and were skipped.
     pub skipped: Vec<RuleError>,
+}
+
+// === impl ServerSideDiff ===
+
+impl ServerSideDiff {
+    /// What the installation's default and an application's own
+    /// `argocd.argoproj.io/compare-options` say together: the application has the
+    /// last word, and its "no" weighs more than its "yes". `None` to compare here.
+    pub fn decide(default: bool, compare_options: &str) -> Option<Self> {
+        let says = |option: &str| compare_options.split(',').any(|word| word.trim() == option);
+        let wanted = (default || says("ServerSideDiff=true")) && !says("ServerSideDiff=false");
+        wanted.then(|| Self { include_mutation_webhook: says("IncludeMutationWebhook=true") })
+    }
 }
 
 /// Compares.
@@ -208,5 +228,29 @@ fn visible(object: Cow<'_, Value>, ignore_status: bool) -> Value {
                 .collect(),
         ),
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServerSideDiff;
+
+    #[test]
+    fn an_application_has_the_last_word_on_how_it_is_compared() {
+        let plain = Some(ServerSideDiff { include_mutation_webhook: false });
+        let webhooks = Some(ServerSideDiff { include_mutation_webhook: true });
+        for (default, options, decided) in [
+            (false, "", None),
+            (true, "", plain),
+            (false, "ServerSideDiff=true", plain),
+            (true, "IgnoreExtraneous, ServerSideDiff=false", None),
+            (true, "ServerSideDiff=true,ServerSideDiff=false", None),
+            (false, "ServerSideDiff=true, IncludeMutationWebhook=true", webhooks),
+            (true, "IncludeMutationWebhook=true", webhooks),
+            (false, "IncludeMutationWebhook=true", None),
+            (false, "ServerSideDiff", None),
+        ] {
+            assert_eq!(ServerSideDiff::decide(default, options), decided, "{default} {options:?}");
+        }
     }
 }

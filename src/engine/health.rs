@@ -50,12 +50,23 @@ pub struct Health {
     pub message: String,
 }
 
+/// What a user's own rule says of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is no such rule for its kind; the built-in one decides.
+    NoRule,
+    /// It has no health, whatever a built-in rule would say.
+    NoHealth,
+    /// This one.
+    Health(Health),
+    /// The rule failed, for this reason: the health is [`Status::Unknown`].
+    Failed(String),
+}
+
 /// A user's own health rules, asked before the built-in ones.
 pub trait Overrides: Send + Sync {
-    /// The verdict of the user's rule for this kind; `None` when there is no
-    /// such rule or it says nothing. A rule that fails answers
-    /// [`Status::Unknown`] with the failure as its message.
-    fn assess(&self, live: &Value) -> Option<Health>;
+    /// What the user's rule for this kind says.
+    fn assess(&self, live: &Value) -> Verdict;
 }
 
 /// No rules but the built-in ones.
@@ -109,8 +120,8 @@ impl Health {
 // === impl BuiltIn ===
 
 impl Overrides for BuiltIn {
-    fn assess(&self, _live: &Value) -> Option<Health> {
-        None
+    fn assess(&self, _live: &Value) -> Verdict {
+        Verdict::NoRule
     }
 }
 
@@ -119,10 +130,20 @@ impl Overrides for BuiltIn {
 /// An object on its way out is [`Status::Progressing`], unless it is a hook
 /// held by our own finalizer: its real state is what the sync waits for.
 pub fn assess(live: &Value, overrides: &dyn Overrides) -> Option<Health> {
+    try_assess(live, overrides).unwrap_or_else(|reason| Some(Health::new(Status::Unknown, reason)))
+}
+
+/// The same, with the reason where a user's rule failed.
+fn try_assess(live: &Value, overrides: &dyn Overrides) -> Result<Option<Health>, String> {
     if object::is_deleting(live) && !object::finalizers(live).any(|f| f == names::FINALIZER_HOOK) {
-        return Some(Health::new(Status::Progressing, "Pending deletion"));
+        return Ok(Some(Health::new(Status::Progressing, "Pending deletion")));
     }
-    overrides.assess(live).or_else(|| built_in(live))
+    match overrides.assess(live) {
+        Verdict::NoRule => Ok(built_in(live)),
+        Verdict::NoHealth => Ok(None),
+        Verdict::Health(health) => Ok(Some(health)),
+        Verdict::Failed(reason) => Err(reason),
+    }
 }
 
 /// The verdict of the built-in rules alone.

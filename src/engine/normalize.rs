@@ -151,6 +151,13 @@ impl Normalizer {
         (normalizer, errors)
     }
 
+    /// Whether a rule for this object is about who owns its fields, which only the
+    /// `managedFields` of the live object tell.
+    pub fn reads_owners(&self, object: &Value) -> bool {
+        let gvk = Gvk::of(object);
+        self.rules.iter().any(|r| !r.managers.is_empty() && r.selector.matches(&gvk, object))
+    }
+
     /// Both sides without what is ignored, nor `status` where that is, nor the
     /// API server's own metadata.
     pub fn normalize<'a>(

@@ -68,9 +68,16 @@ pub fn plan_operation(app: &Application, timeout: Duration, now: Timestamp) -> N
     let Some(finished) = state.finished_at else { return NextStep::Resume(Box::new(state)) };
     let wait = retry_wait(&state).saturating_sub(elapsed(Some(&finished), now));
     if wait > Duration::ZERO {
-        return NextStep::Wait(wait);
+        return NextStep::Wait(time_left(&state, timeout, now).map_or(wait, |left| wait.min(left)));
     }
     NextStep::Resume(Box::new(retried(state)))
+}
+
+/// How much longer an operation may run before it is ended for its length, to be
+/// looked at again then; `None` where it may take as long as it needs.
+pub fn time_left(state: &OperationState, timeout: Duration, now: Timestamp) -> Option<Duration> {
+    let limited = timeout > Duration::ZERO && state.phase == OperationPhase::Running.as_str();
+    limited.then(|| timeout.saturating_sub(elapsed(state.started_at.as_ref(), now)))
 }
 
 fn until_next_second(now: Timestamp) -> Duration {

@@ -6,7 +6,8 @@
 //! function, written and fenced through [`PlacementStore`]. Every replica sees
 //! what it owns through [`Placement`], and finds what it does not own through
 //! [`Directory`]. The controller knows these traits alone; [`Local`] is their
-//! implementation for a single process, where one replica owns everything.
+//! implementation for a single process, where one replica owns everything. How
+//! replicas know each other on the network is [`peer_tls`].
 //!
 //! Promises, whatever the implementation:
 //! - an entity's epochs only grow, and no two owners ever have the same one;
@@ -25,6 +26,7 @@ mod id;
 mod lease;
 mod local;
 mod membership;
+pub mod peer_tls;
 mod placement;
 mod slices;
 

@@ -48,6 +48,16 @@ impl Call {
         Self { method: Method::POST, path: path.text, content_type: JSON, body: body.to_string().into() }
     }
 
+    /// Puts the object in place of the one there; with a version in it, only of that one.
+    pub(crate) fn replace(path: Path, body: &Value) -> Self {
+        Self { method: Method::PUT, path: path.text, content_type: JSON, body: body.to_string().into() }
+    }
+
+    /// `options` are Kubernetes' `DeleteOptions`.
+    pub(crate) fn delete(path: Path, options: &Value) -> Self {
+        Self { method: Method::DELETE, path: path.text, content_type: JSON, body: options.to_string().into() }
+    }
+
     pub(crate) fn merge_patch(path: Path, body: &Value) -> Self {
         Self { method: Method::PATCH, path: path.text, content_type: MERGE_PATCH, body: body.to_string().into() }
     }

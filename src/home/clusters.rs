@@ -5,6 +5,8 @@
 //! still known to exist: an application whose cluster is misconfigured is not an
 //! application whose cluster is gone.
 
+pub(crate) mod written;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -54,6 +56,8 @@ pub struct Clusters {
     /// Addresses whose Secret cannot be used, and why.
     misconfigured: BTreeMap<String, String>,
     in_cluster_enabled: bool,
+    /// The Secret that counts for each declared address, usable or not.
+    secret_names: BTreeMap<String, String>,
     /// What could not be used; keys are names of Secrets.
     pub problems: Vec<Problem>,
 }
@@ -205,6 +209,7 @@ impl Clusters {
                 Err((server, problem)) => {
                     all.problems.push(Problem { key: key.name.to_string(), message: problem.clone() });
                     if !server.is_empty() {
+                        all.secret_names.entry(server.clone()).or_insert_with(|| key.name.to_string());
                         all.misconfigured.insert(server, problem);
                     }
                 }
@@ -230,6 +235,7 @@ impl Clusters {
             self.problems.push(Problem { key: cluster.secret_name, message });
             return;
         }
+        self.secret_names.insert(cluster.server.clone(), cluster.secret_name.clone());
         self.by_name.entry(cluster.name.clone()).or_default().push(cluster.server.clone());
         self.by_server.insert(cluster.server.clone(), Arc::new(cluster));
     }
@@ -256,6 +262,12 @@ impl Clusters {
             Some(problem) => Err(DestinationError::Misconfigured { server, problem: problem.clone() }),
             None => Err(DestinationError::UnknownServer(server)),
         }
+    }
+
+    /// The Secret that declares the cluster at an address, usable or not; `None`
+    /// for the implicit one.
+    pub fn secret_of(&self, server: &str) -> Option<&str> {
+        self.secret_names.get(server.trim_end_matches('/')).map(String::as_str)
     }
 
     /// The cluster that a destination's address or name means.

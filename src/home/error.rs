@@ -16,6 +16,12 @@ pub enum Error {
     /// Somebody changed the object since the version that was given.
     #[error("{0}")]
     Conflict(String),
+    /// There is such an object already.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// It cannot be done as things are; says why, in words for users.
+    #[error("{0}")]
+    Rejected(String),
     /// The object would be larger than the API server or etcd takes.
     #[error("{0}")]
     TooLarge(String),
@@ -47,6 +53,15 @@ pub enum Error {
         /// What was asked for.
         what: &'static str,
         /// The parser's complaint.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An object has no JSON form: raw JSON in it is none.
+    #[error("cannot write {what} as JSON")]
+    Encode {
+        /// What was to be written.
+        what: &'static str,
+        /// The serializer's complaint.
         #[source]
         source: serde_json::Error,
     },
@@ -89,6 +104,7 @@ impl Error {
         }
         match code {
             404 => Self::NotFound(message),
+            409 if reason == "AlreadyExists" => Self::AlreadyExists(message),
             409 => Self::Conflict(message),
             403 => Self::Forbidden(message),
             410 => Self::Expired(message),
@@ -142,6 +158,7 @@ mod tests {
     fn answers_are_told_apart_by_what_a_caller_does_next() {
         assert!(matches!(answer(404, "NotFound", "gone"), Error::NotFound(_)));
         assert!(matches!(answer(409, "Conflict", "changed"), Error::Conflict(_)));
+        assert!(matches!(answer(409, "AlreadyExists", "there"), Error::AlreadyExists(_)));
         assert!(matches!(answer(403, "Forbidden", "no"), Error::Forbidden(_)));
         assert!(matches!(answer(410, "Expired", "too old resource version"), Error::Expired(_)));
         assert!(matches!(answer(413, "RequestEntityTooLarge", "limit is 3145728"), Error::TooLarge(_)));

@@ -1,27 +1,44 @@
 //! The handle to the home cluster: watches, stores, snapshots and writes.
 
+mod admitted;
+mod boot;
+mod certificate;
+mod clusters;
+mod credentials;
+mod involved;
+mod maps;
+mod modify;
+mod objects;
+mod peers;
+mod sessions;
+
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use argosy_model::AppKey;
 use argosy_proto::resource::CustomResource;
-use argosy_proto::v1alpha1::{AppProject, Application};
+use argosy_proto::v1alpha1::{AppProject, Application, ApplicationSet};
 use kube::client::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::call::{Call, PATIENCE, Path};
 use crate::clusters::Clusters;
+use crate::documents::Documents;
 use crate::error::{Error, Result};
-use crate::namespaces::NamespacePatterns;
 use crate::repositories::Repositories;
 use crate::settings::Settings;
 use crate::snapshots::{Inputs, Snapshots, fill};
 use crate::store::Store;
 use crate::watch::{Target, Watched};
+use admitted::{Admitted, watch_admitted};
+
+pub use boot::Prepared;
+pub use credentials::Access;
+pub use objects::{Cascade, Deletion};
+pub use peers::Peer;
 
 const ROOT: &str = "/apis/argoproj.io/v1alpha1";
 
@@ -50,7 +67,14 @@ struct Shared {
     namespace: String,
     apps: Arc<Store<Application>>,
     projects: Arc<Store<AppProject>>,
+    /// Watched from the first time that somebody asks for them.
+    application_sets: OnceLock<(Arc<Store<ApplicationSet>>, AbortOnDropHandle<()>)>,
+    peers: watch::Sender<Arc<Vec<Peer>>>,
+    peer_watch: OnceLock<[AbortOnDropHandle<()>; 2]>,
+    inputs: Inputs,
     snapshots: Arc<Snapshots>,
+    documents: Arc<Documents>,
+    admitted: Admitted,
     /// A new seed for each call's retries.
     seed: AtomicU64,
     _tasks: Vec<AbortOnDropHandle<()>>,
@@ -65,28 +89,41 @@ impl Home {
         let HomeOptions { namespace, application_namespaces, env, seed } = options;
         let (apps, projects) = (Store::new(1), Store::new(1));
         let (inputs, snapshots) = (Inputs::new(), Snapshots::new());
+        let documents = Documents::new(&namespace, inputs.secret.clone());
+        let admitted =
+            Admitted { snapshots: snapshots.clone(), home: namespace.clone(), fixed: application_namespaces };
         let mut tasks: Vec<_> = inputs.watches(&client, &namespace, seed).into_iter().map(spawn).collect();
         let target = Target::new(ROOT, Some(&namespace), AppProject::PLURAL);
         tasks.push(spawn(fill(client.clone(), target, seed ^ 32, projects.clone(), |_| true)));
-        tasks.push(spawn(snapshots.clone().follow(inputs, env)));
-        tasks.push(spawn(watch_apps(
-            client.clone(),
-            apps.clone(),
-            snapshots.clone(),
-            namespace.clone(),
-            application_namespaces,
-            seed ^ 64,
-        )));
-        let seed = AtomicU64::new(seed);
-        Self { shared: Arc::new(Shared { client, namespace, apps, projects, snapshots, seed, _tasks: tasks }) }
+        tasks.push(spawn(snapshots.clone().follow(inputs.clone(), env)));
+        tasks.push(spawn(watch_admitted(client.clone(), apps.clone(), admitted.clone(), seed ^ 64)));
+        tasks.extend(documents.watches(&client, seed).map(spawn));
+        tasks.push(spawn(documents.clone().follow()));
+        let shared = Shared {
+            client,
+            namespace,
+            apps,
+            projects,
+            application_sets: OnceLock::new(),
+            peers: watch::Sender::default(),
+            peer_watch: OnceLock::new(),
+            inputs,
+            snapshots,
+            documents,
+            admitted,
+            seed: AtomicU64::new(seed),
+            _tasks: tasks,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Returns once everything that existed at the start is in the stores and
     /// snapshots. Waits as long as the API cannot be reached.
     pub async fn ready(&self) {
-        let Shared { apps, projects, snapshots, .. } = &*self.shared;
+        let Shared { apps, projects, snapshots, documents, .. } = &*self.shared;
         // The sender is in `self` and cannot be gone.
         let _ = snapshots.ready.subscribe().wait_for(|ready| *ready).await;
+        documents.ready().await;
         projects.synced().await;
         apps.synced().await;
     }
@@ -104,6 +141,19 @@ impl Home {
     /// The AppProjects of the control plane's namespace.
     pub fn projects(&self) -> &Store<AppProject> {
         &self.shared.projects
+    }
+
+    /// The ApplicationSets of the namespaces where Applications are looked for.
+    /// They are watched from the first call on, which must be on a tokio runtime;
+    /// [`Store::synced`] tells when they are complete.
+    pub fn application_sets(&self) -> &Store<ApplicationSet> {
+        let Shared { client, admitted, .. } = &*self.shared;
+        let (store, _) = self.shared.application_sets.get_or_init(|| {
+            let store = Store::new(1);
+            let watch = watch_admitted(client.clone(), store.clone(), admitted.clone(), self.seed());
+            (store, spawn(watch))
+        });
+        store
     }
 
     /// A project by its name.
@@ -194,12 +244,15 @@ impl Home {
     }
 
     async fn send<T: CustomResource + Watched>(&self, store: &Store<T>, key: &AppKey, call: &Call) -> Result<Arc<T>> {
-        let seed = self.shared.seed.fetch_add(1, Ordering::Relaxed);
-        let answer = call.send_with_retries(&self.shared.client, PATIENCE, seed).await?;
+        let answer = call.send_with_retries(&self.shared.client, PATIENCE, self.seed()).await?;
         let mut object: T =
             serde_json::from_slice(&answer).map_err(|source| Error::Decode { what: "a custom resource", source })?;
         object.slim();
         Ok(store.on_written(key, object))
+    }
+
+    fn seed(&self) -> u64 {
+        self.shared.seed.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -209,50 +262,4 @@ fn path<T: CustomResource>(key: &AppKey) -> Path {
 
 fn spawn(future: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(future))
-}
-
-/// Watches Applications in the namespaces that are admitted, and starts over when
-/// other namespaces are. The store was made to wait for one watch; how many more
-/// there are is known here.
-async fn watch_apps(
-    client: Client,
-    apps: Arc<Store<Application>>,
-    snapshots: Arc<Snapshots>,
-    home: String,
-    fixed: Option<Vec<String>>,
-    seed: u64,
-) {
-    // The senders are in `snapshots`: waiting on them cannot fail.
-    let _ = snapshots.ready.subscribe().wait_for(|ready| *ready).await;
-    let mut settings = snapshots.settings.subscribe();
-    let current =
-        |settings: &Settings| fixed.clone().unwrap_or_else(|| settings.controller.application_namespaces.clone());
-    let mut patterns = current(&settings.borrow_and_update());
-    loop {
-        let admitted = Arc::new(NamespacePatterns::new(&home, &patterns));
-        apps.retain(|key| admitted.admits(&key.namespace));
-        let scopes = admitted.single().map_or_else(|| vec![None], |all| all.into_iter().map(Some).collect());
-        apps.expect_watches(scopes.len());
-        let mut watches = JoinSet::new();
-        for (i, scope) in (0..).zip(scopes) {
-            let target = Target::new(ROOT, scope.as_deref(), Application::PLURAL);
-            let admitted = admitted.clone();
-            let owned = move |key: &AppKey| match &scope {
-                Some(namespace) => *namespace == *key.namespace,
-                None => admitted.admits(&key.namespace),
-            };
-            watches.spawn(fill(client.clone(), target, seed ^ i, apps.clone(), owned));
-        }
-        loop {
-            let _ = settings.changed().await;
-            let next = current(&settings.borrow_and_update());
-            if next != patterns {
-                patterns = next;
-                break;
-            }
-        }
-        // Aborted is not ended: a last event of theirs must not come after the
-        // store has been pruned for the next round.
-        watches.shutdown().await;
-    }
 }

@@ -8,10 +8,13 @@
 //! - immutable snapshots that follow the edits: [`Settings`], [`Repositories`]
 //!   and [`Clusters`].
 //!
-//! Writing goes through [`Home::patch_application`]; its answer is in the store
-//! before the call returns, so a writer never reads something older than it
-//! wrote. What to write is [`status_patch`]'s word, and it says nothing when
-//! nothing is new. [`EventWriter`] tells the story in Kubernetes Events, beside
+//! The controller writes through [`Home::patch_application`]; what to write is
+//! [`status_patch`]'s word, and it says nothing when nothing is new. The API
+//! creates, changes and deletes Applications, AppProjects, ApplicationSets,
+//! settings, credentials and clusters in the form Argo CD gives them, and shares
+//! documents with its other replicas. Either way the answer is in the stores and
+//! snapshots before the call returns, so a writer never reads something older
+//! than it wrote, and nothing that these types do not know is lost. [`EventWriter`] tells the story in Kubernetes Events, beside
 //! the work and never in its way.
 //!
 //! Promises. One object that cannot be read is reported under its own key and
@@ -22,12 +25,15 @@
 mod backoff;
 mod call;
 pub mod clusters;
+mod documents;
 pub mod error;
 pub mod events;
+mod hash;
 mod home;
 mod namespaces;
 mod object;
 pub mod repositories;
+mod rules;
 pub mod settings;
 mod snapshots;
 mod status;
@@ -35,9 +41,10 @@ pub mod store;
 pub mod watch;
 
 pub use clusters::{ClusterChange, ClusterSecret, Clusters, DestinationError};
+pub use documents::KeyPair;
 pub use error::{Error, Result};
 pub use events::{EventSubject, EventWriter};
-pub use home::{Home, HomeOptions};
+pub use home::{Access, Cascade, Deletion, Home, HomeOptions, Peer, Prepared};
 pub use namespaces::NamespacePatterns;
 pub use repositories::{RepoCredentials, Repositories};
 pub use settings::Settings;

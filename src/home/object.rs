@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use argosy_model::Secret;
 use argosy_proto::meta::ObjectMeta;
 use argosy_proto::resource::CustomResource;
-use argosy_proto::v1alpha1::{AppProject, Application};
+use argosy_proto::v1alpha1::{AppProject, Application, ApplicationSet};
 use serde::{Deserialize, Deserializer};
 
 use crate::watch::Watched;
@@ -27,6 +27,22 @@ pub(crate) struct ConfigMapObject {
     pub(crate) metadata: ObjectMeta,
     #[serde(deserialize_with = "argosy_proto::json::null_as_default")]
     pub(crate) data: BTreeMap<String, String>,
+}
+
+/// A Lease of a replica.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct LeaseObject {
+    pub(crate) metadata: ObjectMeta,
+    pub(crate) spec: LeaseSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct LeaseSpec {
+    pub(crate) holder_identity: Option<String>,
+    pub(crate) lease_duration_seconds: Option<i64>,
+    pub(crate) renew_time: Option<jiff::Timestamp>,
 }
 
 /// Values that are not UTF-8 are left out: no key that is read here may hold them.
@@ -55,5 +71,7 @@ macro_rules! watched {
 
 watched!(Application, false, |app| CustomResource::metadata(app), CustomResource::metadata_mut(app));
 watched!(AppProject, false, |project| CustomResource::metadata(project), CustomResource::metadata_mut(project));
+watched!(ApplicationSet, false, |set| CustomResource::metadata(set), CustomResource::metadata_mut(set));
+watched!(LeaseObject, false, |lease| &lease.metadata, lease.metadata);
 watched!(SecretObject, true, |secret| &secret.metadata, secret.metadata);
 watched!(ConfigMapObject, false, |config_map| &config_map.metadata, config_map.metadata);

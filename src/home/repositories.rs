@@ -10,6 +10,7 @@
 //! `https://git.example.evil.org`.
 
 mod credentials;
+pub(crate) mod written;
 
 use std::sync::Arc;
 
@@ -83,6 +84,16 @@ impl Repositories {
     /// The credential templates.
     pub fn templates(&self) -> &[Arc<RepoCredentials>] {
         &self.read.templates
+    }
+
+    /// The repositories declared for writing to, each with its own credentials alone.
+    pub fn declared_for_writing(&self) -> &[Arc<RepoCredentials>] {
+        &self.write.repositories
+    }
+
+    /// The credential templates for writing.
+    pub fn templates_for_writing(&self) -> &[Arc<RepoCredentials>] {
+        &self.write.templates
     }
 
     /// The declared repositories a project may use: its own and the global ones,

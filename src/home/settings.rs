@@ -8,6 +8,7 @@
 //! Where a key has an environment variable in Argo CD's manifests, that variable
 //! wins when it is set and not empty. `argocd-cmd-params-cm` needs no restart here.
 
+mod api;
 mod groups;
 mod lookup;
 mod overrides;
@@ -25,6 +26,7 @@ use argosy_proto::meta::LabelSelector;
 use argosy_proto::v1alpha1::ResourceOverride;
 use serde::Deserialize;
 
+pub use api::{ApiSettings, RbacSettings, ServerSettings, WebhookSecrets};
 pub use groups::{ControllerSettings, GeneralSettings, RepoServerSettings, TelemetrySettings, TimeoutSettings};
 pub use parse::RespectRbac;
 pub use resources::{CompareOptions, FilteredResource, ResourceFilter, StatusField};
@@ -48,7 +50,7 @@ pub struct Settings {
     pub global_projects: Vec<GlobalProject>,
     /// `kustomize.*`.
     pub kustomize: KustomizeSettings,
-    /// Simple keys of `argocd-cm`. Accounts, sign-in and the page are read from [`Self::raw`] by others.
+    /// Simple keys of `argocd-cm`. Accounts are read from [`Self::raw`] by others.
     pub general: GeneralSettings,
     /// `timeout.*`.
     pub timeouts: TimeoutSettings,
@@ -58,6 +60,20 @@ pub struct Settings {
     pub repo_server: RepoServerSettings,
     /// `otlp.*`, `log.*`.
     pub telemetry: TelemetrySettings,
+    /// Keys of `argocd-cm` about the API, sign-in and the page.
+    pub api: ApiSettings,
+    /// `server.*`.
+    pub server: ServerSettings,
+    /// `additionalUrls`: further addresses users reach the server at.
+    pub additional_urls: Vec<String>,
+    /// `help.download.<platform>`, by platform.
+    pub downloads: BTreeMap<String, String>,
+    /// `extension.config`, under the empty name, and `extension.config.<name>`: YAML.
+    pub extensions: BTreeMap<String, String>,
+    /// `argocd-rbac-cm`.
+    pub rbac: RbacSettings,
+    /// Webhook keys of `argocd-secret`.
+    pub webhooks: WebhookSecrets,
     /// The objects' own texts, for those who read keys that are not typed here.
     pub raw: Arc<Sources>,
     /// What could not be used, and why.
@@ -121,10 +137,18 @@ impl Settings {
             controller: ControllerSettings::read(&mut lookup, &previous.controller),
             repo_server: RepoServerSettings::read(&mut lookup, &previous.repo_server),
             telemetry: TelemetrySettings::read(&mut lookup, &previous.telemetry),
+            api: ApiSettings::read(&mut lookup, &previous.api),
+            server: ServerSettings::read(&mut lookup, &previous.server),
+            additional_urls: lookup.yaml("additionalUrls", &previous.additional_urls).unwrap_or_default(),
+            downloads: api::named(&sources, "help.download"),
+            extensions: api::named(&sources, "extension.config"),
+            rbac: RbacSettings::read(&mut lookup, &previous.rbac),
+            webhooks: WebhookSecrets::default(),
             problems: Vec::new(),
             raw: sources.clone(),
         };
         settings.problems = lookup.into_problems();
+        settings.webhooks = WebhookSecrets::read(&settings);
         settings
     }
 

@@ -6,17 +6,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_model::{AppKey, Secret, names};
 use kube::client::Client;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::clusters::Clusters;
+use crate::documents;
 use crate::object::{ConfigMapObject, SecretObject};
 use crate::repositories::Repositories;
 use crate::settings::{Names, Problem, Settings, Sources};
 use crate::store::Store;
 use crate::watch::{Target, Watched, run};
+
+/// How long a writer waits for the snapshot of what it wrote: far more than
+/// reading all settings takes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The API of Secrets and ConfigMaps.
 const CORE: &str = "/api/v1";
@@ -28,18 +35,23 @@ pub(crate) struct Snapshots {
     pub(crate) clusters: watch::Sender<Arc<Clusters>>,
     /// Whether the first ones have been published.
     pub(crate) ready: watch::Sender<bool>,
+    /// How far the inputs were that they were made from.
+    made_from: watch::Sender<Progress>,
 }
+
+/// How many changes each of the inputs has seen.
+type Progress = [u64; 4];
 
 /// What the snapshots are made from.
 #[derive(Clone)]
 pub(crate) struct Inputs {
-    config_maps: Arc<Store<ConfigMapObject>>,
+    pub(crate) config_maps: Arc<Store<ConfigMapObject>>,
     /// `argocd-secret`.
-    secret: Arc<Store<SecretObject>>,
+    pub(crate) secret: Arc<Store<SecretObject>>,
     /// Secrets that are part of Argo CD, which `$name:key` may refer to.
     parts: Arc<Store<SecretObject>>,
     /// Repositories, templates, clusters.
-    credentials: Arc<Store<SecretObject>>,
+    pub(crate) credentials: Arc<Store<SecretObject>>,
 }
 
 // === impl Snapshots ===
@@ -51,6 +63,7 @@ impl Snapshots {
             repositories: watch::Sender::default(),
             clusters: watch::Sender::default(),
             ready: watch::Sender::new(false),
+            made_from: watch::Sender::new([0; 4]),
         })
     }
 
@@ -59,7 +72,9 @@ impl Snapshots {
         inputs.synced().await;
         let mut versions = inputs.versions();
         loop {
+            let progress = versions.each_mut().map(|version| *version.borrow_and_update());
             self.publish(&inputs, &env);
+            self.made_from.send_replace(progress);
             self.ready.send_replace(true);
             let [config_maps, secret, parts, credentials] = &mut versions;
             // The senders are in `inputs`, so that none of these can fail.
@@ -69,6 +84,16 @@ impl Snapshots {
                 changed = parts.changed() => changed,
                 changed = credentials.changed() => changed,
             };
+        }
+    }
+
+    /// Returns when the snapshots are made of all that the inputs hold now.
+    pub(crate) async fn catch_up(&self, inputs: &Inputs) {
+        let now = inputs.versions().map(|version| *version.borrow());
+        let mut made_from = self.made_from.subscribe();
+        let reached = made_from.wait_for(|progress| progress.iter().zip(&now).all(|(at, wanted)| at >= wanted));
+        if timeout(PATIENCE, reached).await.is_err() {
+            tracing::debug!("written, and not in the snapshots yet");
         }
     }
 
@@ -135,7 +160,9 @@ impl Inputs {
         add(Box::pin(fill(client.clone(), one, seed ^ 16, self.secret.clone(), |_| true)));
         let part_of = format!("{}={}", names::LABEL_PART_OF, names::PART_OF_VALUE);
         let parts = target("secrets").labelled(&part_of);
-        add(Box::pin(fill(client.clone(), parts, seed ^ 17, self.parts.clone(), |_| true)));
+        // The replicas' own documents are no settings, and no text may refer to them.
+        let is_setting = |key: &AppKey| !documents::is_document(&key.name);
+        add(Box::pin(fill(client.clone(), parts, seed ^ 17, self.parts.clone(), is_setting)));
         let credentials = target("secrets").labelled(names::LABEL_SECRET_TYPE);
         add(Box::pin(fill(client.clone(), credentials, seed ^ 18, self.credentials.clone(), |_| true)));
         all

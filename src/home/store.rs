@@ -11,10 +11,12 @@ mod mailbox;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use argosy_model::AppKey;
 use argosy_proto::v1alpha1::{AppProject, Application};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::watch::{Event, Watched};
 use mailbox::Mailbox;
@@ -48,6 +50,10 @@ pub enum Change<T> {
         error: Arc<str>,
     },
 }
+
+/// How long a writer waits for the watch to tell of what it wrote. A watch that
+/// takes longer is broken, and heals by itself.
+const ECHO: Duration = Duration::from_secs(5);
 
 /// A change of an Application.
 pub type AppEvent = Change<Application>;
@@ -149,8 +155,8 @@ impl<T: Watched> Store<T> {
         let _ = self.unsynced.subscribe().wait_for(|left| *left == 0).await;
     }
 
-    /// Wakes at every change.
-    pub(crate) fn version(&self) -> watch::Receiver<u64> {
+    /// Wakes at every change; the number counts them.
+    pub fn version(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
@@ -193,6 +199,38 @@ impl<T: Watched> Store<T> {
             return old;
         }
         self.replace(&mut state, key.clone(), Arc::new(object))
+    }
+
+    /// As [`Self::on_written`], and returns only when the store holds the object:
+    /// one it did not know, such as a new one, comes with the watch.
+    pub(crate) async fn keep(&self, key: &AppKey, object: T) -> Arc<T> {
+        let written = number(&object.metadata().resource_version);
+        let answer = self.on_written(key, object);
+        let is_there = |known: Option<&T>| known.is_some_and(|o| number(&o.metadata().resource_version) >= written);
+        if !self.wait_until(key, is_there).await {
+            // Deleted again, or the watch is broken: no reason to fail the write.
+            tracing::debug!(object = %key, "written, and not heard of again");
+        }
+        self.get(key).unwrap_or(answer)
+    }
+
+    /// Returns when the object with this uid is not in the store any more.
+    pub(crate) async fn forget(&self, key: &AppKey, uid: &str) {
+        if !self.wait_until(key, |known| known.is_none_or(|o| o.metadata().uid != uid)).await {
+            tracing::debug!(object = %key, "deleted, and not heard of yet");
+        }
+    }
+
+    /// Waits, not for ever, until the object is as wanted; says whether it is.
+    async fn wait_until(&self, key: &AppKey, wanted: impl Fn(Option<&T>) -> bool) -> bool {
+        let mut versions = self.version();
+        let come = async {
+            while !wanted(self.get(key).as_deref()) {
+                // The sender is in `self` and cannot be gone.
+                let _ = versions.changed().await;
+            }
+        };
+        timeout(ECHO, come).await.is_ok()
     }
 
     /// Forgets every object that `keep` does not want.

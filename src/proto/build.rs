@@ -47,13 +47,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.btree_map(["."]);
     annotate(&mut config, &set, &table);
     config.include_file("packages.rs");
-    config.compile_fds(set)?;
+    tonic_prost_build::configure().compile_fds_with_config(set, config)?;
     Ok(())
 }
 
 fn proto_files(root: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut files = Vec::new();
-    for folder in ["argocd", "k8s"] {
+    for folder in ["argocd", "argosy/peer/v1", "k8s"] {
         for entry in std::fs::read_dir(root.join(folder))? {
             files.push(entry?.path());
         }

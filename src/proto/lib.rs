@@ -32,6 +32,7 @@ pub use packages::k8s::io::apiextensions_apiserver::pkg::apis::apiextensions::v1
 pub use packages::k8s::io::apimachinery::pkg::apis::meta::v1 as meta;
 pub use packages::k8s::io::apimachinery::pkg::runtime;
 pub use packages::k8s::io::apimachinery::pkg::util::intstr;
+pub use packages::argosy::peer::v1 as peer;
 pub use packages::{
     account, application, applicationset, certificate, cluster, events, gpgkey, notification, plugin, project,
     repocreds, repository, session, version,

@@ -1,16 +1,17 @@
 //! `argosy controller`: one controller replica.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use argosy_cluster::ClusterConfig;
-use argosy_controller::{Controller, ControllerOptions, MetricsPage};
+use argosy_controller::{Controller, ControllerOptions, MetricsPage, peer};
 use argosy_fleet::{Epoch, Local, Replica};
-use argosy_home::events::{COMPONENT, EventOptions, Pace};
-use argosy_home::{Clock, EventWriter, Home, HomeOptions};
+use argosy_home::events::COMPONENT;
+use argosy_home::{Home, Peer};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli;
+use crate::home::{Way, host_name, publish, seed, since_epoch};
 use crate::signals;
 use crate::web::{self, Vitals};
 
@@ -34,97 +35,78 @@ impl Vitals for ControllerVitals {
 /// Runs the replica until it is told to end.
 ///
 /// # Errors
-/// When the home cluster cannot be used or the metrics address is taken.
+/// When the home cluster cannot be used or an address is taken.
 pub(crate) fn run(options: cli::Controller) -> anyhow::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let system = actix_rt::System::with_tokio_rt(move || runtime);
-    system.block_on(serve(options))
+    super::on_actors(serve(options))
 }
 
 async fn serve(options: cli::Controller) -> anyhow::Result<()> {
     let shutdown = signals::shutdown()?;
     let recorder = web::install_recorder()?;
-    let own = home_config(&options).await?;
-    let client = kube::Client::try_from(own.to_kube()?).context("cannot use the home cluster's configuration")?;
-    #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
-    let clock: Clock = Arc::new(jiff::Timestamp::now);
-    let home = Home::start(
-        client.clone(),
-        HomeOptions {
-            namespace: options.namespace.clone(),
-            application_namespaces: (!options.application_namespaces.is_empty())
-                .then(|| options.application_namespaces.clone()),
-            env: environment(&options),
+    let way = options.home.find().await?;
+    let Some(home) = options.home.open(&way, &shutdown).await else { return Ok(()) };
+    let peers = listen(&options, &home).await?;
+    let placement = Arc::new(Local::new(Replica::new(&host_name(), ""), first_epoch()));
+    let controller = Controller::start(
+        home.clone(),
+        placement,
+        way.events(COMPONENT),
+        way.clock.clone(),
+        ControllerOptions {
+            namespace: options.home.namespace.clone(),
+            data_dir: options.data_dir.clone(),
+            in_cluster: way.config.clone(),
             seed: seed(),
         },
     );
-    tracing::info!(namespace = options.namespace, server = own.server, "reading the home cluster");
-    tokio::select! {
-        () = home.ready() => {}
-        () = shutdown.cancelled() => return Ok(()),
-    }
-    let events = EventWriter::start(
-        client,
-        EventOptions {
-            component: COMPONENT.to_owned(),
-            clock: clock.clone(),
-            ids: Arc::new(|| u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX)),
-            pace: Pace::default(),
-        },
-    );
-    let placement = Arc::new(Local::new(Replica::new(&host_name(), ""), first_epoch()));
-    let controller = Controller::start(
-        home,
-        placement,
-        events,
-        clock,
-        ControllerOptions { namespace: options.namespace, data_dir: options.data_dir, in_cluster: own, seed: seed() },
-    );
+    let answering = answer(peers, &controller, &home, &way, shutdown.clone());
     let vitals = Arc::new(ControllerVitals { page: controller.metrics_page() });
-    web::serve(options.metrics_address, recorder, vitals, shutdown).await
+    let watched = web::serve(options.metrics_address, recorder, vitals, shutdown.clone());
+    tokio::try_join!(answering, watched).map(drop)
 }
 
-/// The cluster Argosy runs in: a kubeconfig where one is named or at hand, else
-/// the pod's service account.
-async fn home_config(options: &cli::Controller) -> anyhow::Result<ClusterConfig> {
-    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    if options.kubeconfig.is_none() && options.context.is_none() && in_pod {
-        return Ok(ClusterConfig::in_cluster());
-    }
-    let mut config = ClusterConfig::from_kubeconfig(options.kubeconfig.as_deref(), options.context.as_deref())
+/// The port of the peers, and what is published about it.
+struct PeerPort {
+    listener: TcpListener,
+    peer: Peer,
+}
+
+async fn listen(options: &cli::Controller, home: &Home) -> anyhow::Result<PeerPort> {
+    let address = options.peer_address;
+    let listener = TcpListener::bind(address)
         .await
-        .context("no home cluster: name a kubeconfig with --kubeconfig or KUBECONFIG, or run inside a cluster")?;
-    argosy_model::names::IN_CLUSTER_SERVER.clone_into(&mut config.server);
-    argosy_model::names::IN_CLUSTER_NAME.clone_into(&mut config.name);
-    Ok(config)
+        .with_context(|| format!("cannot listen on {address}; choose another with --peer-address"))?;
+    let bound = listener.local_addr().context("the address of the peers' port cannot be read")?;
+    let advertised = match &options.advertise {
+        Some(host) => format!("{host}:{}", bound.port()),
+        None if bound.ip().is_unspecified() => {
+            anyhow::bail!("--peer-address {address} is no address others can reach: say which with --advertise-host")
+        }
+        None => bound.to_string(),
+    };
+    tracing::info!(address = advertised, namespace = home.namespace(), "answering other replicas");
+    // Several replicas may run on one host; with the port each has its own name.
+    let name = format!("{}-{}", host_name(), bound.port()).to_lowercase();
+    Ok(PeerPort { listener, peer: Peer { name, address: advertised } })
 }
 
-/// The environment with what flags say in the place of its own words.
-fn environment(options: &cli::Controller) -> std::collections::HashMap<String, String> {
-    let mut environment: std::collections::HashMap<String, String> = std::env::vars().collect();
-    if !options.enable_k8s_event.is_empty() {
-        environment.insert("ARGOCD_ENABLE_K8S_EVENT".to_owned(), options.enable_k8s_event.join(","));
-    }
-    environment
-}
-
-fn host_name() -> String {
-    std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "argosy".to_owned())
+/// Answers the other replicas until the process ends.
+async fn answer(
+    port: PeerPort,
+    controller: &Controller,
+    home: &Home,
+    way: &Way,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let identity = way.identity(home, &port.peer.name).await?;
+    let tls = identity.server_config().context("cannot set up TLS for peers")?;
+    let published = publish(home.clone(), port.peer, way.clock.clone(), shutdown.clone());
+    let served = peer::serve(port.listener, tls, controller.peer_service(), shutdown.cancelled_owned());
+    let (served, ()) = tokio::join!(served, published);
+    served.context("the peers' port failed")
 }
 
 /// Above all epochs of earlier processes: time does not go back by a restart.
 fn first_epoch() -> Epoch {
     Epoch(since_epoch().as_secs())
-}
-
-fn seed() -> u64 {
-    u64::from(since_epoch().subsec_nanos()) << 32 | u64::from(std::process::id())
-}
-
-fn since_epoch() -> std::time::Duration {
-    #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
-    let now = SystemTime::now();
-    // A clock before 1970 is a broken one; then any number will do.
-    now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -43,7 +43,7 @@ impl Job<'_> {
     pub(super) async fn recreate(&self, body: &Value, uid: &str, verb: &'static str) -> Result<Done> {
         if self.task.dry_run {
             return match self.create_by_another_name(body).await {
-                Err(error) if error.is_invalid() => Err(error),
+                Err(error) if error.is_invalid() || error.code() == Some(400) => Err(error),
                 // Whatever else is in the way may be due to the name alone.
                 _ => Ok(Done { verb, live: body.clone(), warnings: Vec::new() }),
             };

@@ -24,8 +24,9 @@ pub struct LiveOptions {
     /// What does not count as a change, beside `resourceVersion`, `generation`
     /// and `managedFields`, which never do.
     pub ignore_updates: IgnoreUpdates,
-    /// Whether whole objects keep `managedFields`, which comparison by field
-    /// manager needs and which doubles their size.
+    /// Whether all whole objects keep `managedFields`, which rules about other
+    /// managers need and which doubles their size. Objects that we have applied
+    /// server-side keep them anyway.
     pub keep_managed_fields: bool,
     /// Kinds of which every object gets a summary; see [`tree_kinds`].
     pub tree_kinds: HashSet<GroupKind>,

@@ -1,6 +1,6 @@
 //! How each watch is doing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -176,6 +176,19 @@ impl Scopes {
             }
         }
         state
+    }
+
+    /// Kinds of which some watch fails, and whether there is none that works.
+    pub(crate) fn failing(&self) -> (BTreeSet<GroupKind>, bool) {
+        let inner = self.lock();
+        let failing = |state: &State| matches!(state.phase, Phase::Failing { .. });
+        let kinds = inner.states.iter().filter(|(_, state)| failing(state)).map(|(scope, _)| scope.kind.clone());
+        (kinds.collect(), !inner.states.is_empty() && inner.states.values().all(failing))
+    }
+
+    /// Wakes whenever a watch's state may have changed.
+    pub(crate) fn moves(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
     }
 
     /// Waits until the plan has caught up with what was asked for and the chosen

@@ -292,7 +292,7 @@ fn whole(object: &str, reading: &Reading, keep: bool) -> serde_json::Result<Extr
     if !keep {
         return Ok(Extra { summary, full: None, hash: 0 });
     }
-    if !settings.keep_managed_fields {
+    if !settings.keep_managed_fields && !is_applied_server_side(&value) {
         remove_metadata(&mut value, &["managedFields"]);
     }
     let full = serde_json::to_vec(&value)?;
@@ -301,6 +301,15 @@ fn whole(object: &str, reading: &Reading, keep: bool) -> serde_json::Result<Extr
     let mut hasher = DefaultHasher::new();
     hasher.write(&serde_json::to_vec(&value)?);
     Ok(Extra { summary, full: Some(full.into()), hash: hasher.finish() })
+}
+
+/// Whether our manager has applied the object server-side: only then do the
+/// owners of its fields decide what an apply removes.
+fn is_applied_server_side(value: &Value) -> bool {
+    let entries = value.pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.is_some_and(|entries| {
+        entries.iter().any(|e| e["manager"] == names::FIELD_MANAGER && e["operation"] == "Apply")
+    })
 }
 
 fn remove_metadata(value: &mut Value, fields: &[&str]) {
@@ -337,6 +346,25 @@ mod tests {
         assert!(std::str::from_utf8(&full).expect("text").contains(r#""k":"v""#));
         let Ok(Event::Put(seen)) = Event::read(TRACKED.as_bytes(), &reading(false)) else { panic!("is an object") };
         assert!(seen.extra.is_none());
+    }
+
+    #[test]
+    fn owners_of_fields_are_kept_where_they_decide_what_an_apply_removes() {
+        let kept = |line: &str| match Event::read(line.as_bytes(), &reading(true)) {
+            Ok(Event::Put(seen)) => {
+                let full = seen.extra.expect("extra").full.expect("full");
+                std::str::from_utf8(&full).expect("text").contains("managedFields")
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(!kept(TRACKED));
+        let entry = |operation: &str| {
+            TRACKED.replace(
+                r#"{"manager":"m"}"#,
+                &json!({"manager": names::FIELD_MANAGER, "operation": operation}).to_string(),
+            )
+        };
+        assert!(kept(&entry("Apply")) && !kept(&entry("Update")));
     }
 
     #[test]

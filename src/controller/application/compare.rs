@@ -3,34 +3,27 @@
 //!
 //! Only what changed is computed: manifests come from the renderer's cache,
 //! targets are kept as long as what they were made of is the same, and a pair of
-//! objects that was compared before keeps its verdict.
+//! objects that was compared before keeps its verdict ([`judge`]).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_engine::compare::{Pairing, Summary, summarize};
 use argosy_engine::condition::{Finding, Kind};
-use argosy_engine::diff::{DiffInput, Mode, diff};
-use argosy_engine::health::{BuiltIn, Contribution, contribution};
-use argosy_engine::normalize::Normalizer;
 use argosy_engine::refresh::{Level, Refresh};
-use argosy_engine::schema::Schemas;
 use argosy_engine::target::{TargetContext, Targets, prepare_targets};
 use argosy_model::options::SyncOptions;
-use argosy_model::{AppKey, Gvk, names, object};
+use argosy_model::{AppKey, Gvk};
 use argosy_proto::v1alpha1::{Application, ApplicationSource, ApplicationSpec};
 use argosy_render::{Rendered, SourceType};
 use serde_json::Value;
 
 use super::destination::{self, Grounds};
-use super::kinds;
-use super::memory::{Memory, PairVerdict, RememberedNormalizer, RememberedTargets};
+use super::memory::{Memory, RememberedTargets};
 use super::resolve::{self, RememberedSources, Sources};
-use super::{live, orphans};
+use super::{judge, kinds, live, orphans};
 use crate::cluster::Target;
 use crate::context::Shared;
-use crate::normalizers;
 use crate::repository::Asked;
 
 /// What to compare with.
@@ -56,6 +49,8 @@ pub(super) struct Compared {
     pub(super) revisions: Vec<String>,
     pub(super) types: Vec<SourceType>,
     pub(super) findings: Vec<Finding>,
+    /// The comparison has gaps; fill them after this long.
+    pub(super) again: Option<Duration>,
 }
 
 /// Why there is no comparison.
@@ -113,21 +108,25 @@ pub(super) async fn run(
     shared.aside(kinds::ready(&target, &kinds)).await?;
 
     let pairing = live::pair(shared, memory, key, &grounds, &target, &targets).await?;
-    let compared = judge(shared, memory, &spec, app, &target, pairing).await?;
+    let judged = judge::judge(shared, memory, &spec, app, &target, pairing).await?;
     let mut findings = targets.findings.clone();
-    findings.extend(compared.0.findings.iter().cloned());
+    findings.extend(judged.pairing.findings.iter().cloned());
     findings.extend(orphans::find(shared, key, &spec, &grounds, &target));
-    let summary = summarize(&compared.0.pairs, shared.home.settings().controller.resource_health_persist);
+    let summary = summarize(&judged.pairing.pairs, shared.home.settings().controller.resource_health_persist);
     memory.compared_at = Some((shared.clock)());
-    memory.repository_failing_since = None;
+    // What is recorded can be had although the repository fails.
+    if request.level >= Level::Latest {
+        memory.repository_failing_since = None;
+    }
     Ok(Compared {
         grounds,
         target,
         summary,
-        pairing: compared.0,
+        pairing: judged.pairing,
         revisions: sources.revisions,
         types: sources.types,
-        findings: findings.into_iter().chain(compared.1).collect(),
+        findings: findings.into_iter().chain(judged.findings).collect(),
+        again: judged.again,
     })
 }
 
@@ -233,114 +232,7 @@ fn remember_targets(
     targets
 }
 
-/// Says of each pair whether it differs and how it is doing.
-async fn judge(
-    shared: &Shared,
-    memory: &mut Memory,
-    spec: &ApplicationSpec,
-    app: &Application,
-    target: &Target,
-    mut pairing: Pairing,
-) -> Result<(Pairing, Vec<Finding>), Failure> {
-    let mut findings = Vec::new();
-    let normalizer = remember_normalizer(shared, memory, spec, &mut findings);
-    let mut fresh = std::collections::HashMap::with_capacity(pairing.pairs.len());
-    let mut schemas: Option<Arc<Schemas>> = None;
-    let options = sync_options(spec);
-    let server_side = options.has("ServerSideApply=true");
-    for pair in &mut pairing.pairs {
-        if let Some(known) =
-            memory.verdicts.remove(&pair.key).filter(|v| v.is_about(pair.target.as_ref(), pair.live.as_ref()))
-        {
-            pair.modified = known.modified;
-            pair.contribution = known.contribution.clone();
-            fresh.insert(pair.key.clone(), known);
-            continue;
-        }
-        if pair.target.is_some() && pair.live.is_some() {
-            if schemas.is_none() {
-                schemas = Some(shared.aside(load_schemas(target, &memory.targets)).await?);
-            }
-            let mode = match (&pair.target, server_side) {
-                (Some(object), default) if applies_server_side(object, default) => {
-                    Mode::ServerSideApply { manager: names::FIELD_MANAGER }
-                }
-                _ => Mode::ThreeWay,
-            };
-            let (target, live) = (pair.target.as_deref(), pair.live.as_deref());
-            let none = Arc::default();
-            let schemas = schemas.as_ref().unwrap_or(&none);
-            let outcome = diff(DiffInput { target, live, normalizer: &normalizer, schemas, mode });
-            pair.modified = outcome.modified;
-            for skipped in outcome.skipped {
-                tracing::debug!(error = %skipped, "an ignore rule failed on an object and was skipped there");
-            }
-        }
-        pair.contribution = assess(app, pair);
-        let resource_version = pair.live.as_ref().map(|l| object::resource_version(l).to_owned()).unwrap_or_default();
-        let verdict = PairVerdict {
-            target: pair.target.clone(),
-            live: pair.live.clone(),
-            resource_version,
-            modified: pair.modified,
-            contribution: pair.contribution.clone(),
-        };
-        fresh.insert(pair.key.clone(), verdict);
-    }
-    memory.verdicts = fresh;
-    Ok((pairing, findings))
-}
-
-fn assess(app: &Application, pair: &argosy_engine::compare::Pair) -> Contribution {
-    let is_self = &*pair.key.kind == "Application"
-        && &*pair.key.group == names::GROUP
-        && app.metadata.as_ref().is_some_and(|m| m.name == *pair.key.name && m.namespace == *pair.key.namespace);
-    contribution(pair.target.as_deref(), pair.live.as_deref(), is_self, &BuiltIn)
-}
-
-async fn load_schemas(target: &Target, targets: &Option<RememberedTargets>) -> Result<Arc<Schemas>, Failure> {
-    let kinds: HashSet<Gvk> = targets.iter().flat_map(|t| t.targets.objects.iter()).map(|o| Gvk::of(o)).collect();
-    target
-        .openapi
-        .schemas(&kinds)
-        .await
-        .map_err(|e| live_failure(&format!("failed to read the cluster's schemas: {}", argosy_render::report(&e))))
-}
-
 /// The application's own sync options.
 pub(super) fn sync_options(spec: &ApplicationSpec) -> SyncOptions {
     SyncOptions::new(spec.sync_policy.iter().flat_map(|p| p.sync_options.iter().cloned()))
-}
-
-fn applies_server_side(target: &Value, default: bool) -> bool {
-    match argosy_model::options::resource_option(target, names::ANNOTATION_SYNC_OPTIONS, "ServerSideApply") {
-        Some(own) => own == "true",
-        None => default,
-    }
-}
-
-fn remember_normalizer(
-    shared: &Shared,
-    memory: &mut Memory,
-    spec: &ApplicationSpec,
-    findings: &mut Vec<Finding>,
-) -> Arc<Normalizer> {
-    let settings = shared.home.settings();
-    if let Some(known) = &memory.normalizer
-        && known.rules == spec.ignore_differences
-        && Arc::ptr_eq(&known.settings, &settings)
-    {
-        return known.normalizer.clone();
-    }
-    let (normalizer, errors) = normalizers::compile(&settings, &spec.ignore_differences);
-    for error in errors {
-        findings
-            .push(Finding::new(Kind::ComparisonError, format!("an ignoreDifferences rule cannot be used: {error}")));
-    }
-    let normalizer = Arc::new(normalizer);
-    // A verdict holds for the rules it was found under.
-    memory.verdicts.clear();
-    let rules = spec.ignore_differences.clone();
-    memory.normalizer = Some(RememberedNormalizer { settings, rules, normalizer: normalizer.clone() });
-    normalizer
 }

@@ -23,6 +23,7 @@ use super::pass::Verdict;
 use super::record::Draft;
 use super::summary;
 use crate::context::Shared;
+use crate::health_rules;
 
 /// First wait before a failed comparison is tried again by itself.
 const RETRY: Duration = Duration::from_secs(10);
@@ -41,7 +42,10 @@ pub(super) fn settle(
         Ok(compared) => {
             record(shared, &mut draft.app, &compared, now);
             hold_for_deletion_hooks(&mut draft.app, memory);
-            start_auto_sync(shared, draft, &compared, now)
+            match (start_auto_sync(shared, draft, &compared, now), compared.again) {
+                (Verdict::Idle, Some(wait)) => Verdict::Again(wait, Level::Recorded),
+                (verdict, _) => verdict,
+            }
         }
         Err(failure) => fail(shared, memory, &mut draft.app, refresh, failure, now),
     };
@@ -84,7 +88,9 @@ pub(super) fn record(shared: &Shared, app: &mut Application, compared: &Compared
         if settings.controller.resource_health_persist { String::new() } else { "appTree".to_owned() };
     status.summary = Some(summary::of(&compared.target, compared.pairing.pairs.iter()));
     let evaluated: Vec<Kind> = OF_SPEC.iter().chain(OF_COMPARISON).copied().collect();
-    status.conditions = merge_conditions(&status.conditions, &evaluated, &compared.findings, now);
+    let unjudged = health_rules::failure(&compared.pairing.pairs);
+    let findings: Vec<Finding> = compared.findings.iter().cloned().chain(unjudged).collect();
+    status.conditions = merge_conditions(&status.conditions, &evaluated, &findings, now);
 }
 
 /// An application with hooks around its deletion must not go without them: each
@@ -199,6 +205,10 @@ fn start_auto_sync(shared: &Shared, draft: &mut Draft, compared: &Compared, now:
             tracing::info!(application = %draft.key, reason = %decision.reason, "automated sync waits for its window");
             verdict =
                 until(windows.next_change(now), now).map_or(Verdict::Idle, |wait| Verdict::Again(wait, Level::Latest));
+        }
+        // The end of an operation and the start of the next are two writes: both are to be seen.
+        AutoSync::Start(_) if draft.base().operation.is_some() => {
+            verdict = Verdict::Again(Duration::ZERO, Level::Latest);
         }
         AutoSync::Start(operation) => {
             draft.app.operation = Some(*operation);

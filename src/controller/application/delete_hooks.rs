@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use argosy_cluster::{ApplyTask, Propagation};
-use argosy_engine::health::BuiltIn;
+use argosy_engine::health::Overrides;
 use argosy_engine::hook::{self, HookType};
 use argosy_engine::sync::deletion_hooks::{DeletionHooksInput, plan_deletion_hooks, plan_deletion_hooks_cleanup};
 use argosy_engine::target::{TargetContext, prepare_targets};
@@ -28,7 +28,9 @@ pub(super) async fn run(shared: &Arc<Shared>, draft: &Draft, target: &Target, mo
         Ok(live) => live,
         Err(reason) => return Step::Failed(reason),
     };
-    let plan = plan_deletion_hooks(&input(shared, draft, moment, &hooks, &revision, &|key| find(&live, key)));
+    let health = shared.health.of(&shared.home.settings());
+    let found = |key: &ResourceKey| find(&live, key);
+    let plan = plan_deletion_hooks(&input(shared, draft, moment, &hooks, &revision, &found, &*health));
     for manifest in &plan.create {
         if let Err(error) = target.applier.apply(&ApplyTask::new(manifest)).await {
             return Step::Failed(format!("{}: {}", object::name(manifest), argosy_render::report(&error)));
@@ -55,9 +57,10 @@ pub(super) async fn clean_up(shared: &Arc<Shared>, draft: &Draft, target: &Targe
         Ok(live) => live,
         Err(reason) => return Step::Failed(reason),
     };
+    let health = shared.health.of(&shared.home.settings());
     for moment in [HookType::PreDelete, HookType::PostDelete] {
         let found = |key: &ResourceKey| find(&live, key);
-        let doomed = plan_deletion_hooks_cleanup(&input(shared, draft, moment, &hooks, &revision, &found));
+        let doomed = plan_deletion_hooks_cleanup(&input(shared, draft, moment, &hooks, &revision, &found, &*health));
         for object in doomed {
             delete(target, &object).await;
         }
@@ -72,6 +75,7 @@ fn input<'a>(
     hooks: &'a [Arc<Value>],
     revision: &'a str,
     live: &'a dyn Fn(&ResourceKey) -> Option<Arc<Value>>,
+    overrides: &'a dyn Overrides,
 ) -> DeletionHooksInput<'a> {
     DeletionHooksInput {
         moment,
@@ -79,7 +83,7 @@ fn input<'a>(
         live,
         revision,
         deleted_at: deleted_at(&draft.app, (shared.clock)()),
-        overrides: &BuiltIn,
+        overrides,
     }
 }
 

@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use argosy_engine::compare::Pair;
+use argosy_engine::diff::ServerSideDiff;
 use argosy_engine::health::Contribution;
 use argosy_engine::normalize::Normalizer;
 use argosy_engine::target::Targets;
 use argosy_home::Settings;
-use argosy_model::ResourceKey;
+use argosy_model::{ResourceKey, object};
 use argosy_proto::v1alpha1::ResourceIgnoreDifferences;
 use argosy_render::Rendered;
 use jiff::Timestamp;
@@ -30,8 +32,18 @@ pub(crate) struct Memory {
     pub(crate) sources: Option<RememberedSources>,
     pub(crate) targets: Option<RememberedTargets>,
     pub(crate) normalizer: Option<RememberedNormalizer>,
+    pub(crate) manner: Manner,
     /// By key: the pair that was compared and what came of it.
     pub(crate) verdicts: HashMap<ResourceKey, PairVerdict>,
+}
+
+/// How pairs are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// The API server is asked.
+    pub(crate) server_side_diff: Option<ServerSideDiff>,
+    /// As a server-side apply would turn out, for objects that do not say otherwise.
+    pub(crate) server_side_apply: bool,
 }
 
 /// Targets and everything they were made of.
@@ -69,6 +81,13 @@ impl Memory {
         verdict.live.clone()
     }
 
+    /// Forgets the verdicts that were found in another manner.
+    pub(crate) fn compare_by(&mut self, manner: Manner) {
+        if std::mem::replace(&mut self.manner, manner) != manner {
+            self.verdicts.clear();
+        }
+    }
+
     /// Forgets what a hard refresh must not use.
     pub(crate) fn forget(&mut self) {
         self.sources = None;
@@ -81,6 +100,17 @@ impl Memory {
 // === impl PairVerdict ===
 
 impl PairVerdict {
+    /// The verdict that a judged pair carries.
+    pub(crate) fn of(pair: &Pair) -> Self {
+        Self {
+            target: pair.target.clone(),
+            live: pair.live.clone(),
+            resource_version: pair.live.as_ref().map(|l| object::resource_version(l).to_owned()).unwrap_or_default(),
+            modified: pair.modified,
+            contribution: pair.contribution.clone(),
+        }
+    }
+
     /// Whether the verdict was about these very objects.
     pub(crate) fn is_about(&self, target: Option<&Arc<Value>>, live: Option<&Arc<Value>>) -> bool {
         let same = |a: Option<&Arc<Value>>, b: Option<&Arc<Value>>| match (a, b) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use argosy_engine::condition::Kind;
 use argosy_engine::operation::{
-    NextStep, PassEnd, append_history, end_pass, is_deployment, plan_operation, sync_result, to_wire,
+    NextStep, PassEnd, append_history, end_pass, is_deployment, plan_operation, sync_result, time_left, to_wire,
 };
 use argosy_engine::refresh::{Level, Refresh};
 use argosy_engine::sync::{Answer, OperationPhase, Pass, Step};
@@ -64,7 +64,9 @@ pub(super) async fn run(
         draft.persist().await?;
         match run_pass(shared, memory, &mut draft).await? {
             Left::Running(recheck) => {
-                return Ok(recheck.map_or(before, |wait| Verdict::Again(wait, Level::Recorded)));
+                let left = time_left(&state_of(&draft), timeout, (shared.clock)());
+                let wait = recheck.into_iter().chain(left).min();
+                return Ok(wait.map_or(before, |wait| Verdict::Again(wait, Level::Recorded)));
             }
             Left::Ended(end) => {
                 if let Some(verdict) = finish(shared, memory, &mut draft, end, timed_out).await? {
@@ -169,7 +171,7 @@ async fn run_pass(shared: &Arc<Shared>, memory: &mut Memory, draft: &mut Draft) 
     let executor =
         Executor { target: compared.target.clone(), applier, tally: Tally::new(&draft.app, &compared.target.server) };
     let input = input::sync(shared, memory, &draft.app, &compared, &state, &sync, now).await;
-    let mut pass = Pass::new(input, Arc::new(input::Permits::new(&compared)));
+    let mut pass = Pass::new(input, Arc::new(input::Permits::new(shared, &compared)));
     let left = drive(shared, draft, &mut pass, &executor).await?;
     if pass.validated() {
         memory.validated = state.started_at.map(|at| (at.timestamp(), state.retry_count));

@@ -27,7 +27,7 @@ pub(super) fn find(
     let settings = project.and_then(|p| p.orphaned_resources.as_ref()).filter(|_| !namespace.is_empty());
     shared.directory.monitor(key, settings.map(|_| namespace));
     let settings = settings?;
-    let is_orphan = |live: &LiveObject| live.app.is_none() && !is_natural(live) && !is_ignored(live, &settings.ignore);
+    let is_orphan = |live: &LiveObject| live.app.is_none() && !is_left_out(live, &settings.ignore);
     let count = target.live.namespace_objects(namespace).iter().filter(|live| is_orphan(live)).count();
     let labels = [
         ("namespace", key.namespace.to_string()),
@@ -37,6 +37,12 @@ pub(super) fn find(
     metrics::gauge!("argocd_app_orphaned_resources_count", &labels).set(count as f64);
     let warn = settings.warn != Some(false) && count > 0;
     warn.then(|| Finding::new(Kind::OrphanedResourceWarning, format!("Application has {count} orphaned resources")))
+}
+
+/// Whether an object is no orphan although nobody owns it: every namespace has
+/// it, or the project does not want to hear of it.
+pub(crate) fn is_left_out(live: &LiveObject, ignore: &[OrphanedResourceKey]) -> bool {
+    is_natural(live) || is_ignored(live, ignore)
 }
 
 fn is_natural(live: &LiveObject) -> bool {

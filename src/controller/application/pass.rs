@@ -11,6 +11,7 @@ use argosy_proto::v1alpha1::Application;
 
 use super::memory::Memory;
 use super::record::Draft;
+use super::view::View;
 use super::{compare, comparison_status, delete, operate, summary};
 use crate::context::Shared;
 
@@ -101,7 +102,12 @@ pub(super) async fn refresh(
     }
     let request = compare::Request::refresh(refresh);
     let outcome = compare::run(shared, memory, &draft.key, &draft.app, &request).await;
+    if let Some(view) = outcome.as_ref().ok().and_then(|compared| View::of(memory, compared)) {
+        // Before the status, so that whoever has read the one can look at the other.
+        shared.directory.views().publish(&draft.key, view);
+    }
     let verdict = comparison_status::settle(shared, memory, draft, refresh, outcome, now);
     draft.persist().await?;
+    shared.directory.views().tried(&draft.key);
     Ok(verdict)
 }

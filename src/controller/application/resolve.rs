@@ -38,7 +38,7 @@ pub(super) struct SourceError {
 }
 
 /// The sources of a specification, whichever way they are written.
-pub(super) fn sources_of(spec: &ApplicationSpec) -> Vec<ApplicationSource> {
+pub(crate) fn sources_of(spec: &ApplicationSpec) -> Vec<ApplicationSource> {
     if spec.sources.is_empty() { spec.source.iter().cloned().collect() } else { spec.sources.clone() }
 }
 
@@ -109,7 +109,7 @@ fn contents(sources: &[ApplicationSource]) -> Vec<ApplicationSource> {
 }
 
 /// Whether a revision is a commit's full id, which nobody needs to resolve.
-pub(super) fn is_commit(revision: &str) -> bool {
+pub(crate) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 

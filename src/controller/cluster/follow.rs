@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_cluster::live::Batch;
 use argosy_cluster::{Change, ChangeKind};
@@ -13,10 +14,18 @@ use super::target::{Target, coverage, options};
 use crate::bell::Wake;
 use crate::context::Shared;
 
+/// Watches that break with one connection fail, and recover, within moments of each other.
+const TOGETHER: Duration = Duration::from_millis(500);
+
 /// Starts the tasks that follow a cluster until they are cancelled.
 pub(super) fn start(shared: Arc<Shared>, target: Arc<Target>, end: CancellationToken) {
     let tasks = async move {
-        tokio::join!(changes(&shared, &target), kinds(&shared, &target), settings(&shared, &target));
+        tokio::join!(
+            changes(&shared, &target),
+            kinds(&shared, &target),
+            watches(&shared, &target),
+            settings(&shared, &target)
+        );
     };
     tokio::spawn(async move {
         end.run_until_cancelled(tasks).await;
@@ -72,6 +81,23 @@ async fn kinds(shared: &Shared, target: &Target) {
     }
 }
 
+/// Wakes the cluster's applications when what they manage cannot be followed any
+/// more, to say so, and when it can again.
+async fn watches(shared: &Shared, target: &Target) {
+    let mut moves = target.live.moves();
+    let mut failing = target.live.failing();
+    while moves.changed().await.is_ok() {
+        tokio::time::sleep(TOGETHER).await;
+        moves.mark_unchanged();
+        let now = target.live.failing();
+        if now != failing {
+            tracing::info!(server = target.server, kinds = now.len(), "other kinds than before cannot be followed");
+            failing = now;
+            shared.directory.wake_all(Some(&target.server), Wake::Refresh(Level::Recorded));
+        }
+    }
+}
+
 async fn settings(shared: &Shared, target: &Target) {
     let mut changes = shared.home.settings_changes();
     let mut clusters = shared.home.clusters_changes();
@@ -86,7 +112,7 @@ async fn settings(shared: &Shared, target: &Target) {
         if settings.tracking != tracking || settings.overrides != overrides {
             tracking = settings.tracking.clone();
             overrides = settings.overrides.clone();
-            target.live.configure(options(&settings));
+            target.live.configure(options(shared, &settings));
         }
         // Nothing happens where nothing of it changed.
         target.live.cover(coverage(shared, &settings, &target.server));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use argosy_cluster::live::Coverage;
+use argosy_cluster::live::{Coverage, tree_kinds};
 use argosy_cluster::{Applier, Connection, Discovery, FilterRule, LiveOptions, LiveState, OpenApi, ResourceFilter};
 use argosy_home::Settings;
 
@@ -34,6 +34,11 @@ pub(crate) enum TargetState {
 // === impl Target ===
 
 impl Target {
+    /// Reads all objects anew, in place.
+    pub(crate) fn read_again(&self, shared: &Shared) {
+        self.live.configure(options(shared, &shared.home.settings()));
+    }
+
     /// Changes whenever kinds come or go.
     pub(crate) fn discovery_generation(&self) -> u64 {
         *self.discovery.changes().borrow()
@@ -51,7 +56,7 @@ pub(super) async fn open(shared: Arc<Shared>, server: Arc<str>, connection: Conn
         connection.clone(),
         discovery.clone(),
         openapi.clone(),
-        options(&settings),
+        options(&shared, &settings),
         coverage(&shared, &settings, &server),
     );
     live.synced().await;
@@ -62,21 +67,26 @@ pub(super) async fn open(shared: Arc<Shared>, server: Arc<str>, connection: Conn
 }
 
 /// How objects are read under the settings.
-pub(super) fn options(settings: &Settings) -> LiveOptions {
+pub(super) fn options(shared: &Shared, settings: &Arc<Settings>) -> LiveOptions {
     let normalizer = Arc::new(normalizers::compile_updates(settings));
     let managers = settings
         .overrides
         .values()
         .any(|o| o.ignore_differences.as_ref().is_some_and(|i| !i.managed_fields_managers.is_empty()));
+    let health = shared.health.of(settings);
+    // A kind with a rule of its own is one people look for in a tree.
+    let tree_kinds = tree_kinds().into_iter().chain(health.kinds()).collect();
     LiveOptions {
         tracking: settings.tracking.clone(),
+        health,
+        tree_kinds,
         ignore_updates: Arc::new(move |object| {
             let schemas = argosy_engine::schema::Schemas::default();
             if let Some(std::borrow::Cow::Owned(reduced)) = normalizer.normalize(None, Some(object), &schemas).live {
                 *object = reduced;
             }
         }),
-        keep_managed_fields: managers || settings.controller.diff_server_side,
+        keep_managed_fields: managers,
         ..LiveOptions::default()
     }
 }

@@ -6,9 +6,13 @@ use argosy_model::Secret;
 
 /// The credentials a project has for a repository, as they are declared now.
 pub(super) fn of(home: &Home, url: &RepoUrl, project: &str) -> Credentials {
-    let declared = home.repositories().resolve(&url.to_string(), project);
+    declared(&home.repositories().resolve(&url.to_string(), project))
+}
+
+/// The same from a declaration that need not be stored.
+pub(crate) fn declared(declared: &RepoCredentials) -> Credentials {
     Credentials {
-        auth: auth(&declared),
+        auth: auth(declared),
         client_certificate: (!declared.tls_client_cert_data.is_empty()).then(|| ClientCertificate {
             certificate: declared.tls_client_cert_data.clone(),
             key: declared.tls_client_cert_key.clone(),

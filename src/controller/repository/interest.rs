@@ -1,6 +1,6 @@
 //! Who wants to hear of which revision, and whom new refs concern.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use argosy_git::{Objects, RemoteRefs};
@@ -66,6 +66,11 @@ impl Interests {
 
     pub(super) fn list(&self) -> Vec<Interest> {
         self.by_source.values().cloned().collect()
+    }
+
+    /// Everybody who is interested in anything.
+    pub(super) fn apps(&self) -> BTreeSet<AppKey> {
+        self.by_source.keys().map(|(app, _)| app.clone()).collect()
     }
 
     /// What a listing should bring along; nothing when none is made.

@@ -44,13 +44,33 @@ pub(super) struct Station {
     project: String,
     mirror: Mutex<Option<Mirror>>,
     objects: std::sync::OnceLock<Objects>,
+    /// When the last shared listing began, and what it said.
+    listed: tokio::sync::Mutex<Option<(tokio::time::Instant, Arc<RemoteRefs>)>>,
 }
 
 // === impl Station ===
 
 impl Station {
     pub(super) fn new(shared: Arc<Shared>, url: RepoUrl, project: String) -> Self {
-        Self { shared, url, project, mirror: Mutex::new(None), objects: std::sync::OnceLock::new() }
+        let objects = std::sync::OnceLock::new();
+        Self { shared, url, project, mirror: Mutex::new(None), objects, listed: tokio::sync::Mutex::default() }
+    }
+
+    /// Lists the remote for somebody outside the actor. Whoever asks while a listing
+    /// is under way shares the next one.
+    pub(super) async fn list_shared(self: &Arc<Self>) -> Result<Arc<RemoteRefs>, GenerateError> {
+        let asked = tokio::time::Instant::now();
+        let mut listed = self.listed.lock().await;
+        if let Some((began, refs)) = &*listed
+            && *began >= asked
+        {
+            return Ok(refs.clone());
+        }
+        let began = tokio::time::Instant::now();
+        let round = Round { known: None, list: true, wanted: Vec::new() };
+        let refs = self.clone().ask(round).await?.refs;
+        *listed = Some((began, refs.clone()));
+        Ok(refs)
     }
 
     /// A reading handle, once the mirror was opened.

@@ -7,7 +7,7 @@
 use argosy_model::{Gvk, names, object};
 use serde_json::Value;
 
-use super::{Health, Overrides, Status, assess};
+use super::{Health, Overrides, Status, try_assess};
 use crate::hook;
 
 /// What one resource has to say about its application.
@@ -21,6 +21,8 @@ pub struct Contribution {
     pub expected: bool,
     /// Whether it exists.
     pub live: bool,
+    /// Why a user's health rule could not judge it.
+    pub failure: Option<String>,
 }
 
 /// Assesses one managed resource. `is_self` marks the Application object itself
@@ -43,9 +45,12 @@ pub fn contribution(
     if is_self || object::annotation(live, names::ANNOTATION_IGNORE_HEALTHCHECK) == Some("true") {
         return silent;
     }
-    let health = assess(live, overrides);
+    let (health, failure) = match try_assess(live, overrides) {
+        Ok(health) => (health, None),
+        Err(reason) => (Some(Health::new(Status::Unknown, &*reason)), Some(reason)),
+    };
     let counted = health.as_ref().map(|h| h.status).filter(|status| !is_ignored_for_child(live, *status));
-    Contribution { health, counted, ..silent }
+    Contribution { health, counted, failure, ..silent }
 }
 
 /// The application's health: the worst that counts; missing when resources are

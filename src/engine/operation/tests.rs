@@ -57,6 +57,19 @@ fn a_terminated_operation_is_not_retried_and_a_slow_one_is_terminated() {
 }
 
 #[test]
+fn a_slow_operation_is_looked_at_again_when_its_time_is_over() {
+    let operation = json!({"sync": {}, "retry": {"limit": 1, "backoff": {"duration": "1h", "maxDuration": "1h"}}});
+    let state = json!({"operation": operation, "phase": "Running", "startedAt": "1970-01-01T00:00:00Z",
+        "finishedAt": "1970-01-01T00:00:10Z", "retryCount": 1});
+    let waiting = app(operation, state);
+    let state = waiting.status.as_ref().and_then(|s| s.operation_state.clone()).expect("a state");
+    assert_eq!(time_left(&state, Duration::from_secs(60), at(20)), Some(Duration::from_secs(40)));
+    assert_eq!(time_left(&state, Duration::ZERO, at(20)), None);
+    let step = plan_operation(&waiting, Duration::from_secs(60), at(20));
+    assert_eq!(step, NextStep::Wait(Duration::from_secs(40)), "also while it waits for a retry");
+}
+
+#[test]
 fn history_numbers_its_entries_and_keeps_the_last_ones() {
     let state = OperationState { sync_result: Some(SyncOperationResult::default()), ..OperationState::default() };
     let mut history = Vec::new();

@@ -34,6 +34,13 @@ impl Quantity {
             _ => None,
         }
     }
+
+    /// In thousandths, rounded up; the largest number where it does not fit.
+    pub fn milli(self) -> i64 {
+        const MICROS: i128 = NANO / 1000;
+        let whole = self.nanos.div_euclid(MICROS) + i128::from(self.nanos.rem_euclid(MICROS) > 0);
+        i64::try_from(whole).unwrap_or(if self.nanos < 0 { i64::MIN } else { i64::MAX })
+    }
 }
 
 /// The spelling the API server would store, or `None` when it is no quantity.

@@ -87,10 +87,12 @@ pub(super) fn is_namespace(object: &Value) -> bool {
     gvk.group.is_empty() && &*gvk.kind == "Namespace"
 }
 
+/// Whether a manager has fields of an object. Where its owners are not known,
+/// whether it may have: the one who writes looks more closely.
 fn has_manager(live: &Value, manager: &str) -> bool {
-    object::get(live, &["metadata", "managedFields"])
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .any(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager))
+    match object::get(live, &["metadata", "managedFields"]).and_then(Value::as_array) {
+        Some(entries) => entries.iter().any(|e| e.get("manager").and_then(Value::as_str) == Some(manager)),
+        // kubectl's own never goes without its annotation.
+        None => manager != KUBECTL_MANAGER || object::annotation(live, names::ANNOTATION_LAST_APPLIED).is_some(),
+    }
 }

@@ -4,6 +4,7 @@
 use super::pass::{Asked, Flow, Pass, Stage};
 use super::wave::Wave;
 use super::{ApplyMode, OperationPhase, Outcome, ResultCode, Step, Task, failure, mode, termination};
+use crate::hook::DeletePolicy;
 
 // === impl Pass ===
 
@@ -56,7 +57,7 @@ impl Pass {
         if ids.is_empty() || self.is_single_write() {
             Flow::Go(Stage::Validated)
         } else {
-            self.ask(Asked::DryRun, ids, Step::DryRun)
+            self.ask(Asked::DryRun, ids, |tasks| Step::DryRun(tasks.into_iter().map(as_it_will_be_written).collect()))
         }
     }
 
@@ -105,4 +106,11 @@ impl Pass {
         }
         self.finish(OperationPhase::Succeeded, "successfully synced (no more tasks)".to_owned())
     }
+}
+
+/// A hook that goes before it is made again is checked as a new object: what it
+/// cannot change of the old one does not matter.
+fn as_it_will_be_written(task: Task) -> Task {
+    let anew = task.live.is_some() && task.has_policy(DeletePolicy::BeforeHookCreation);
+    if anew { Task { mode: ApplyMode::Replace { force: true }, ..task } } else { task }
 }

@@ -89,9 +89,9 @@ impl Pass {
             }
             return;
         }
-        let overridden = self.progress[id].fresh && self.destination.overrides().assess(&live).is_some();
-        let verdict = health::assess(&live, self.destination.overrides());
-        let Some(verdict) = verdict else {
+        let overrides = self.destination.overrides();
+        let overridden = || self.progress[id].fresh && overrides.assess(&live) != health::Verdict::NoRule;
+        let Some(verdict) = health::assess(&live, overrides) else {
             // What has no health is done when it is applied.
             self.set_phase(id, OperationPhase::Succeeded, "");
             return;
@@ -99,7 +99,7 @@ impl Pass {
         match verdict.status {
             // Built-in rules see that a status is older than its spec. Rules of
             // users cannot be trusted to, so theirs count from the next pass on.
-            Status::Healthy if overridden || is_unobserved_application(&live) => {}
+            Status::Healthy if is_unobserved_application(&live) || overridden() => {}
             Status::Healthy => self.set_phase(id, OperationPhase::Succeeded, &verdict.message),
             Status::Degraded if self.is_multi_step() && !self.progress[id].fresh => {
                 self.set_phase(id, OperationPhase::Failed, &verdict.message);

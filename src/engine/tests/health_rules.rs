@@ -1,6 +1,8 @@
 //! The built-in health of every kind that has one, and of an application.
 
-use argosy_engine::health::{BuiltIn, Contribution, Health, Overrides, Status, aggregate, assess, contribution};
+use argosy_engine::health::{
+    BuiltIn, Contribution, Health, Overrides, Status, Verdict, aggregate, assess, contribution,
+};
 use serde_json::{Value, json};
 
 fn object(api_version: &str, kind: &str, spec: Value, status: Value) -> Value {
@@ -283,10 +285,10 @@ fn an_object_on_its_way_out_is_progressing_unless_it_is_a_held_hook() {
 }
 
 /// Says what it is told, of every kind.
-struct Always(Option<Health>);
+struct Always(Verdict);
 
 impl Overrides for Always {
-    fn assess(&self, _live: &Value) -> Option<Health> {
+    fn assess(&self, _live: &Value) -> Verdict {
         self.0.clone()
     }
 }
@@ -295,8 +297,12 @@ impl Overrides for Always {
 fn a_users_rule_goes_before_the_built_in_one() {
     let job = object("batch/v1", "Job", json!({}), json!({}));
     let verdict = Health::new(Status::Degraded, "says who");
-    assert_eq!(assess(&job, &Always(Some(verdict.clone()))), Some(verdict));
-    assert_eq!(assess(&job, &Always(None)), Some(Health::new(Status::Progressing, "")));
+    assert_eq!(assess(&job, &Always(Verdict::Health(verdict.clone()))), Some(verdict));
+    assert_eq!(assess(&job, &Always(Verdict::NoRule)), Some(Health::new(Status::Progressing, "")));
+    assert_eq!(assess(&job, &Always(Verdict::NoHealth)), None);
+    let failed = contribution(Some(&job), Some(&job), false, &Always(Verdict::Failed("no".to_owned())));
+    assert_eq!(failed.health, Some(Health::new(Status::Unknown, "no")));
+    assert_eq!((failed.counted, failed.failure.as_deref()), (Some(Status::Unknown), Some("no")));
 }
 
 #[test]
@@ -348,7 +354,7 @@ fn a_child_application_that_is_unknown_does_not_drag_its_parent_down() {
     for (status, wanted) in
         [(Status::Unknown, Status::Healthy), (Status::Missing, Status::Healthy), (Status::Degraded, Status::Degraded)]
     {
-        let rule = Always(Some(Health::new(status, "")));
+        let rule = Always(Verdict::Health(Health::new(status, "")));
         assert_eq!(aggregate(&[contribution(Some(&child), Some(&child), false, &rule)]), wanted);
     }
 }

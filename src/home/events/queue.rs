@@ -55,7 +55,7 @@ async fn send(client: &Client, record: &Record, dropped: &AtomicU64) {
     let call = Call::create(path, &event_object(record));
     if let Err(error) = call.send_with_retries(client, PATIENCE, record.id).await {
         // After a lost answer the event may be there already.
-        if !matches!(error, crate::Error::Conflict(_)) {
+        if !matches!(error, crate::Error::AlreadyExists(_)) {
             dropped.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%error, object = %record.subject.name, reason = record.reason.as_str(), "event not written");
         }

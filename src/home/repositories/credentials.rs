@@ -127,9 +127,9 @@ impl RepoCredentials {
             },
             gcp_service_account_key: f.secret("gcpServiceAccountKey"),
             azure_service_principal: AzureServicePrincipal {
-                client_id: f.text("azureServicePrincipalClientId"),
+                client_id: f.text_of("azureServicePrincipalClientId", "azureServicePrincipalClientID"),
                 client_secret: f.secret("azureServicePrincipalClientSecret"),
-                tenant_id: f.text("azureServicePrincipalTenantId"),
+                tenant_id: f.text_of("azureServicePrincipalTenantId", "azureServicePrincipalTenantID"),
                 directory_endpoint: f.text("azureActiveDirectoryEndpoint"),
             },
             use_azure_workload_identity: f.flag("useAzureWorkloadIdentity"),
@@ -227,6 +227,12 @@ impl Fields<'_> {
 
     fn text(&self, key: &str) -> String {
         self.get(key).to_owned()
+    }
+
+    /// Argo CD spells some keys of templates in another way than a repository's.
+    fn text_of(&self, key: &str, of_template: &str) -> String {
+        let own = self.text(key);
+        if own.is_empty() { self.text(of_template) } else { own }
     }
 
     fn secret(&self, key: &str) -> Secret<String> {

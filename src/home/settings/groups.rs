@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::lookup::Lookup;
 use super::parse::{RespectRbac, boolean, decimal, list, milliseconds, number, respect_rbac, set, size, string, time};
 
-const fn seconds(n: u64) -> Duration {
+pub(super) const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-const NO_TEXT: String = String::new();
+pub(super) const NO_TEXT: String = String::new();
 
 macro_rules! group {
     ($(#[$meta:meta])* $name:ident {
@@ -41,6 +41,8 @@ macro_rules! group {
         }
     };
 }
+
+pub(super) use group;
 
 group! {
     /// Simple keys of `argocd-cm`.

@@ -20,6 +20,8 @@ fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
         ControllerSettings::KEYS,
         RepoServerSettings::KEYS,
         TelemetrySettings::KEYS,
+        ApiSettings::KEYS,
+        ServerSettings::KEYS,
     ]
     .concat()
     .into_iter()
@@ -53,6 +55,8 @@ fn every_key_is_read_from_its_config_map_and_from_its_variable() {
                 || settings.controller != plain.controller
                 || settings.repo_server != plain.repo_server
                 || settings.telemetry != plain.telemetry
+                || settings.api != plain.api
+                || settings.server != plain.server
         };
         let map = BTreeMap::from([(key.to_owned(), nonsense.to_owned())]);
         assert!(reads(Sources { config: map.clone(), ..Sources::default() }), "{key} in argocd-cm");
@@ -259,4 +263,56 @@ fn impersonation_and_labels_are_read() {
     assert_eq!(json!(settings.general.sensitive_annotations), json!(["a/b", "c"]));
     assert_eq!(settings.general.respect_rbac, RespectRbac::Strict);
     assert_eq!(settings.general.include_event_labels, ["team", "env*"]);
+}
+
+#[test]
+fn what_the_api_server_is_told_is_read() {
+    let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let sources = Sources {
+        config: map(&[
+            ("url", "https://argosy"),
+            ("additionalUrls", "- https://a\n- https://b\n"),
+            ("users.session.duration", "1h"),
+            ("help.download.linux-amd64", "https://d"),
+            ("extension.config", "all"),
+            ("extension.config.metrics", "one"),
+        ]),
+        params: map(&[("server.insecure", "true"), ("server.rootpath", "/argosy")]),
+        rbac: map(&[
+            ("policy.z.csv", "z"),
+            ("policy.csv", "first"),
+            ("policy.a.csv", "a"),
+            ("policy.default", "role:readonly"),
+            ("scopes", "[groups, email]"),
+        ]),
+        secrets: map(&[
+            ("webhook.github.secret", "$other:key"),
+            ("other:key", "s3cret"),
+            ("webhook.gogs.secret", "plain"),
+        ])
+        .into(),
+        ..Sources::default()
+    };
+    let settings = Settings::read(Arc::new(sources), &Settings::default());
+    assert_eq!(settings.problems, []);
+    assert_eq!(settings.api.url, "https://argosy");
+    assert_eq!(settings.additional_urls, ["https://a", "https://b"]);
+    assert_eq!(settings.api.session_duration, Duration::from_secs(3600));
+    assert_eq!(settings.downloads["linux-amd64"], "https://d");
+    assert_eq!((&*settings.extensions[""], &*settings.extensions["metrics"]), ("all", "one"));
+    assert!(settings.server.insecure);
+    assert_eq!(settings.server.root_path, "/argosy");
+    assert_eq!(settings.rbac.policy, "first\na\nz");
+    assert_eq!(settings.rbac.scopes, ["groups", "email"]);
+    assert_eq!(settings.webhooks.github.expose(), "s3cret");
+    assert_eq!(settings.webhooks.gogs.expose(), "plain");
+    assert!(!format!("{:?}", settings.webhooks).contains("s3cret"));
+}
+
+#[test]
+fn groups_are_the_scope_unless_others_are_set() {
+    let settings = Settings::read(Arc::new(Sources::default()), &Settings::default());
+    assert_eq!(settings.rbac.scopes, ["groups"]);
+    assert_eq!(settings.api.password_pattern, "^.{8,32}$");
+    assert_eq!(settings.api.exec_shells, ["bash", "sh", "powershell", "cmd"]);
 }

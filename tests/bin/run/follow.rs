@@ -67,6 +67,7 @@ impl Follower {
 
     async fn look(&mut self, world: &mut World) -> anyhow::Result<Option<AppState>> {
         world.argosy.check_running()?;
+        world.server.check_running()?;
         let Some(state) = self.app.get(&self.client).await? else {
             return Ok(None);
         };

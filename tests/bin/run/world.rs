@@ -11,6 +11,7 @@ use crate::worktree::WorkTree;
 /// Everything that runs. Dropped in this order: Argosy before what it talks to.
 pub(crate) struct World {
     pub(crate) argosy: Argosy,
+    pub(crate) server: Argosy,
     pub(crate) work_tree: WorkTree,
     pub(crate) control_plane: ControlPlane,
     // Holds the work tree.
@@ -46,12 +47,16 @@ impl World {
         let argosy = started.await.context("the controller did not start")?;
         step.end(&format!("http://{}/metrics", argosy.metrics_address()));
 
+        let step = Step::begin("Argosy's API");
+        let server = Argosy::server(&control_plane).start().await.context("the API did not start")?;
+        step.end(&format!("https://{}", server.api_address()));
+
         let step = Step::begin("The application guestbook: automated, pruning, self-healing");
         let application = sample("application.yaml")?;
         let application = application.replace("https://git.example.com/guestbook.git", &work_tree.url());
         control_plane.apply_yaml(&application)?;
         step.end("applied");
-        Ok(Self { argosy, work_tree, control_plane, _folder: folder })
+        Ok(Self { argosy, server, work_tree, control_plane, _folder: folder })
     }
 
     /// What a person may do next, as commands to copy.
@@ -67,11 +72,16 @@ impl World {
              \x20 sed -i 's/replicas: 2/replicas: 5/' 40-frontend.yaml && git commit -am 'More frontends'\n\n\
              Undo something by hand and see it come back:\n\n\
              \x20 kubectl -n guestbook delete deployment guestbook-frontend\n\n\
+             Use the argocd command line, with the password of admin from its Secret:\n\n\
+             \x20 password=$(kubectl -n argocd get secret argocd-initial-admin-secret -o jsonpath='{{.data.password}}' | base64 -d)\n\
+             \x20 argocd login {api} --insecure --username admin --password $password\n\
+             \x20 argocd app get guestbook\n\n\
              Argosy's metrics: curl -s http://{metrics}/metrics\n\
              Argosy's log:     tail -f {log}\n",
             kubeconfig = self.control_plane.kubeconfig_path().display(),
             binaries = self.control_plane.binaries().display(),
             folder = self.work_tree.folder().display(),
+            api = self.server.api_address(),
             metrics = self.argosy.metrics_address(),
             log = self.argosy.log_path().display(),
         )

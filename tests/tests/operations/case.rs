@@ -12,7 +12,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What all tests of this program share.
 struct World {
     plane: ControlPlane,
-    _argosy: Argosy,
+    argosy: Argosy,
     git: GitServer,
 }
 
@@ -26,12 +26,14 @@ async fn start() -> anyhow::Result<World> {
     plane.install().await?;
     // Waves need not be far apart to be told apart.
     let argosy = Argosy::controller(&plane).env("ARGOCD_SYNC_WAVE_DELAY", "1").start().await?;
-    Ok(World { plane, _argosy: argosy, git: GitServer::start()? })
+    Ok(World { plane, argosy, git: GitServer::start()? })
 }
 
 /// A namespace, a repository and an Application, all of one name.
 pub(crate) struct Case {
     pub(crate) plane: &'static ControlPlane,
+    pub(crate) argosy: &'static Argosy,
+    git: &'static GitServer,
     pub(crate) client: kube::Client,
     pub(crate) name: String,
     pub(crate) repo: Repo,
@@ -44,7 +46,12 @@ impl Case {
         let world = world().await;
         world.plane.kubectl_text(&["create", "namespace", name])?;
         let (client, repo) = (world.plane.client().await?, world.git.repo(name)?);
-        Ok(Self { plane: &world.plane, client, name: name.to_owned(), repo })
+        Ok(Self { plane: &world.plane, argosy: &world.argosy, git: &world.git, client, name: name.to_owned(), repo })
+    }
+
+    /// Another repository.
+    pub(crate) fn second_repo(&self) -> anyhow::Result<Repo> {
+        self.git.repo(&format!("{}-second", self.name))
     }
 
     /// The application, neither automated nor applied yet.

@@ -43,6 +43,28 @@ async fn hooks_run_around_a_sync_and_go_as_their_policies_say() -> anyhow::Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hook_with_a_name_of_its_own_may_look_different_at_each_commit() -> anyhow::Result<()> {
+    let case = Case::new("changing").await?;
+    let hook = |image: &str| job("name: migrate", &[(HOOK, "PreSync")], "ready").replace("image: none", image);
+    let app = case.app();
+    app.apply(&case.client).await?;
+    for image in ["image: first", "image: second"] {
+        case.commit(&[("hook.yaml", &hook(image)), ("config.yaml", &config_map("config", image, &[]))])?;
+        let state = case.sync(&app, json!({})).await?;
+        assert_eq!(state.phase(), "Succeeded", "{}", state.message());
+        let live = case.live("job", "migrate")?;
+        assert_eq!(text(&live, "/spec/template/spec/containers/0/image"), &image["image: ".len()..]);
+    }
+    // What no API server takes is refused before the old one goes.
+    let before = case.live("job", "migrate")?;
+    case.commit(&[("hook.yaml", &hook("image: third, ports: 7"))])?;
+    let state = case.sync(&app, json!({})).await?;
+    assert_eq!(state.phase(), "Failed", "{}", state.message());
+    assert_eq!(text(&case.live("job", "migrate")?, "/metadata/uid"), text(&before, "/metadata/uid"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_hook_fails_the_sync_and_its_answer_runs() -> anyhow::Result<()> {
     let case = Case::new("failing").await?;
     case.commit(&[

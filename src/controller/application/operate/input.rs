@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use argosy_cluster::Applier;
-use argosy_engine::health::{BuiltIn, Overrides};
+use argosy_engine::health::Overrides;
 use argosy_engine::operation::from_wire;
 use argosy_engine::refresh::Level;
 use argosy_engine::sync::{Destination, NamespaceRequest, Pair, Selected, Served, SyncInput};
@@ -17,12 +17,14 @@ use argosy_proto::v1alpha1::{
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::application::acting_applier;
 use crate::application::compare::{Compared, Request};
 use crate::application::execute;
 use crate::application::memory::Memory;
 use crate::application::resolve::sources_of;
 use crate::cluster::Target;
 use crate::context::Shared;
+use crate::health_rules::CustomHealth;
 use crate::projects::Project;
 
 /// What an operation compares with: what it began with where it has begun, else
@@ -76,35 +78,9 @@ pub(super) fn sources(
     if spec.sources.is_empty() { (spec.source.clone(), Vec::new()) } else { (None, sources_of(spec)) }
 }
 
-/// The writer of an operation: the cluster's identity, or the project's service
-/// account for the destination where impersonation is on.
+/// The writer of an operation.
 pub(super) fn applier(shared: &Shared, app: &Application, compared: &Compared) -> Result<Applier, String> {
-    let settings = shared.home.settings();
-    if !settings.general.impersonation_enabled {
-        return Ok(compared.target.applier.clone());
-    }
-    let namespace = destination_namespace(app);
-    let cluster = &compared.grounds.cluster;
-    let own = &app.metadata().namespace;
-    let account = compared
-        .grounds
-        .project
-        .rules
-        .service_account(&cluster.server, &namespace, own)
-        .map_err(|error| error.to_string())?;
-    match account {
-        Some(account) => {
-            // `system:serviceaccount:<namespace>:<name>`, made by the rules themselves.
-            let mut parts = account.rsplitn(3, ':');
-            let (name, namespace) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            Ok(compared.target.applier.acting_as_service_account(namespace, name))
-        }
-        None if settings.general.impersonation_enforced => Err(format!(
-            "no matching service account found for destination server {} and namespace {namespace}; add one to destinationServiceAccounts of the project",
-            cluster.server
-        )),
-        None => Ok(compared.target.applier.clone()),
-    }
+    acting_applier(shared, app, &compared.grounds, &compared.target)
 }
 
 fn destination_namespace(app: &Application) -> String {
@@ -210,6 +186,7 @@ async fn namespace_request(app: &Application, options: &SyncOptions, target: &Ta
 pub(super) struct Permits {
     target: Arc<Target>,
     project: Arc<Project>,
+    health: Arc<CustomHealth>,
     server: String,
     name: String,
 }
@@ -217,8 +194,9 @@ pub(super) struct Permits {
 // === impl Permits ===
 
 impl Permits {
-    pub(super) fn new(compared: &Compared) -> Self {
+    pub(super) fn new(shared: &Shared, compared: &Compared) -> Self {
         Self {
+            health: shared.health.of(&shared.home.settings()),
             target: compared.target.clone(),
             project: compared.grounds.project.clone(),
             server: compared.grounds.cluster.server.clone(),
@@ -246,6 +224,6 @@ impl Destination for Permits {
     }
 
     fn overrides(&self) -> &dyn Overrides {
-        &BuiltIn
+        &*self.health
     }
 }

@@ -3,7 +3,7 @@
 use argosy_engine::sync::{ApplyMode, Pass, Step};
 use serde_json::{Value, json};
 
-use crate::world::{World, config_map, job, option};
+use crate::world::{World, annotated, config_map, job, option, policy};
 
 /// The mode chosen for the first task of the first step that has any.
 fn mode_of(world: &World) -> (ApplyMode, bool) {
@@ -59,12 +59,33 @@ fn server_side_apply_takes_kubectls_fields_over_unless_told_not_to() {
     };
     assert_eq!(migrates(&["ServerSideApply=true"]).as_deref(), Some("kubectl-client-side-apply"));
     assert_eq!(migrates(&["ServerSideApply=true", "ClientSideApplyMigration=false"]), None);
+    // Where nobody knows the owners, its annotation says that it was there.
+    let applied = annotated(config_map("a"), "kubectl.kubernetes.io/last-applied-configuration", "{}");
+    for (live, found) in [(applied, Some("kubectl-client-side-apply")), (config_map("a"), None)] {
+        let chosen = mode(config_map("a"), Some(live), &["ServerSideApply=true"]);
+        let expected = ApplyMode::ServerSide { force: false, migrate_from: found.map(str::to_owned) };
+        assert_eq!(chosen, expected);
+    }
 }
 
 #[test]
 fn a_hook_is_created_so_that_it_cannot_run_twice() {
     let world = World::new(Vec::new(), vec![job("pre", "PreSync")]);
     assert_eq!(mode_of(&world).0, ApplyMode::Create);
+}
+
+#[test]
+fn a_hook_that_goes_first_is_checked_as_a_new_object() {
+    let hook = |policies| policy(job("pre", "PreSync"), policies);
+    let checked = |policies| {
+        let world = World::new(vec![config_map("a")], vec![hook(policies)]).with_live(vec![hook(policies)]);
+        match world.pass().next(Vec::new()) {
+            Step::DryRun(tasks) => tasks.iter().find(|t| t.is_hook).map(|t| t.mode.clone()),
+            other => panic!("unexpected {other:?}"),
+        }
+    };
+    assert_eq!(checked("BeforeHookCreation"), Some(ApplyMode::Replace { force: true }));
+    assert_eq!(checked("HookSucceeded"), Some(ApplyMode::ClientSide { force: false }));
 }
 
 #[test]

@@ -107,12 +107,15 @@ fn a_degraded_resource_fails_a_sync_of_several_waves() {
 
 #[test]
 fn a_child_application_is_waited_for_until_it_has_seen_its_new_spec() {
-    use argosy_engine::health::{Health, Overrides, Status};
+    use argosy_engine::health::{Health, Overrides, Status, Verdict};
     use argosy_engine::sync::{Destination, Pass, Served};
     struct Healthy;
     impl Overrides for Healthy {
-        fn assess(&self, live: &serde_json::Value) -> Option<Health> {
-            (live["kind"] == "Application").then(|| Health::new(Status::Healthy, ""))
+        fn assess(&self, live: &serde_json::Value) -> Verdict {
+            match live["kind"] == "Application" {
+                true => Verdict::Health(Health::new(Status::Healthy, "")),
+                false => Verdict::NoRule,
+            }
         }
     }
     impl Destination for Healthy {

@@ -11,13 +11,17 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Installs the custom resources and waits until they are served.
 pub(crate) async fn install(plane: &ControlPlane) {
-    for name in ["application", "appproject"] {
+    for name in ["application", "appproject", "applicationset"] {
         let path = tools::workspace().join(format!("config/crds/{name}.yaml"));
         let text = std::fs::read_to_string(&path).expect("the definition is in the repository");
         plane.apply_yaml(&text).expect("the definition is accepted");
     }
     eventually(DEADLINE, || async {
-        plane.kubectl_text(&["get", "applications.argoproj.io,appprojects.argoproj.io", "-A"])
+        plane.kubectl_text(&[
+            "get",
+            "applications.argoproj.io,appprojects.argoproj.io,applicationsets.argoproj.io",
+            "-A",
+        ])
     })
     .await;
 }

@@ -1,0 +1,42 @@
+//! Errors of clusters and repositories as gRPC statuses, in words for users.
+
+use argosy_cluster::Error;
+use tonic::{Code, Status};
+
+use crate::repository::GenerateError;
+
+/// What a cluster said about an object. Of a Secret only the kind of failure is
+/// told: the words could repeat a value.
+pub(super) fn of_cluster(doing: &str, error: &Error, secret: Option<&str>) -> Status {
+    let code = code(error);
+    match secret {
+        Some(name) => Status::new(code, format!("{doing}: the cluster refuses it for Secret {name}")),
+        None => Status::new(code, format!("{doing}: {}", argosy_render::report(error))),
+    }
+}
+
+/// The gRPC code that Argo CD's clients expect for an API server's.
+fn code(error: &Error) -> Code {
+    match error {
+        Error::Api(status) => match status.code {
+            400 | 406 | 413 | 415 | 422 => Code::InvalidArgument,
+            403 => Code::PermissionDenied,
+            404 => Code::NotFound,
+            405 => Code::Unimplemented,
+            409 if error.is_already_exists() => Code::AlreadyExists,
+            409 => Code::Aborted,
+            // Not the caller's credential is refused, but the cluster's.
+            _ => Code::Unavailable,
+        },
+        Error::UnknownKind(_) => Code::NotFound,
+        Error::Manifest(_) | Error::Patch(_) | Error::Request(_) | Error::Config(_) => Code::InvalidArgument,
+        Error::Unreachable(_) | Error::Credential(_) | Error::Timeout(_) | Error::Waiting(_) => Code::Unavailable,
+        Error::Decode { .. } | Error::TooLarge(_) => Code::Internal,
+    }
+}
+
+/// What came of asking a repository.
+pub(super) fn of_repository(error: &GenerateError) -> Status {
+    let code = if error.is_transient() { Code::Unavailable } else { Code::InvalidArgument };
+    Status::new(code, error.to_string())
+}

@@ -1,0 +1,89 @@
+//! The listener that peers connect to.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argosy_proto::peer::peer_server::PeerServer;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+
+use super::PeerService;
+
+/// Longest handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Handshakes at once; more wait in the system's own queue.
+const HANDSHAKES: usize = 64;
+/// A silent peer is asked whether it is there, and this long is waited for the answer.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// Pause after the system refused to accept, for instance for want of descriptors.
+const REFUSED: Duration = Duration::from_millis(100);
+
+/// Why peers cannot be served any longer.
+#[derive(Debug, thiserror::Error)]
+#[error("serving peers failed")]
+pub struct ServeError(#[source] tonic::transport::Error);
+
+/// Answers peers until `shutdown` ends; then calls under way are brought to
+/// their end. `tls` must demand the peers' certificates, as
+/// `argosy_fleet::peer_tls::Identity::server_config` does.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    listener: TcpListener,
+    tls: ServerConfig,
+    service: PeerServer<PeerService>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let (tx, rx) = mpsc::channel(HANDSHAKES);
+    let mut accepting = JoinSet::new();
+    accepting.spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), tx));
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE.0))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
+        .tcp_nodelay(true)
+        .add_service(service)
+        .serve_with_incoming_shutdown(ReceiverStream::new(rx), async {
+            shutdown.await;
+            // No more connections; those there are come to their end.
+            accepting.abort_all();
+        })
+        .await
+        .map_err(ServeError)
+}
+
+type Incoming = mpsc::Sender<io::Result<TlsStream<TcpStream>>>;
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, tx: Incoming) {
+    let turns = Arc::new(Semaphore::new(HANDSHAKES));
+    let mut handshakes = JoinSet::new();
+    loop {
+        while handshakes.try_join_next().is_some() {}
+        let Ok(turn) = turns.clone().acquire_owned().await else { return };
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted at the moment");
+                tokio::time::sleep(REFUSED).await;
+                continue;
+            }
+        };
+        let (acceptor, tx) = (acceptor.clone(), tx.clone());
+        handshakes.spawn(async move {
+            let _turn = turn;
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                // Nobody takes it when the server has ended.
+                Ok(Ok(stream)) => drop(tx.send(Ok(stream)).await),
+                Ok(Err(error)) => tracing::debug!(%address, %error, "somebody who is no peer was turned away"),
+                Err(_) => tracing::debug!(%address, "a handshake took too long"),
+            }
+        });
+    }
+}

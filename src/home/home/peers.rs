@@ -1,0 +1,243 @@
+//! Where the controller replicas are reached: one Lease each, with the address
+//! as an annotation. A replica that does not renew its Lease is not counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argosy_model::AppKey;
+use argosy_proto::meta::MicroTime;
+use jiff::Timestamp;
+use kube::client::Client;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::{Home, Shared, spawn};
+use crate::Clock;
+use crate::call::{Call, PATIENCE, Path};
+use crate::error::{Error, Result};
+use crate::object::LeaseObject;
+use crate::snapshots::fill;
+use crate::store::Store;
+use crate::watch::Target;
+
+const LEASES: &str = "/apis/coordination.k8s.io/v1";
+const LABEL: &str = "argosy.dev/peer";
+const LABEL_VALUE: &str = "controller";
+const ADDRESS: &str = "argosy.dev/address";
+/// Between looks at the clock while nothing changes.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A replica that did not renew for so long will not come back under its name;
+/// whoever watches clears its Lease away.
+const STALE: Duration = Duration::from_secs(3600);
+
+/// A controller replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Peer {
+    /// Its name, which is its Lease's too.
+    pub name: String,
+    /// Host and port of its peer service.
+    pub address: String,
+}
+
+// === impl Home ===
+
+impl Home {
+    /// Publishes a replica's address, or renews it, for `ttl` (whole seconds, at
+    /// least one) from `now` on. To be called again well before that is over.
+    ///
+    /// # Errors
+    /// When the Lease cannot be written.
+    pub async fn publish_peer(&self, peer: &Peer, ttl: Duration, now: Timestamp) -> Result<()> {
+        let time = MicroTime { seconds: now.as_second(), nanos: now.subsec_nanosecond() };
+        let mut lease = json!({
+            "metadata": {"labels": {LABEL: LABEL_VALUE}, "annotations": {ADDRESS: peer.address}},
+            "spec": {
+                "holderIdentity": peer.name,
+                "leaseDurationSeconds": ttl.as_secs().max(1),
+                "renewTime": time,
+            },
+        });
+        let renew = Call::merge_patch(self.leases().segment(&peer.name), &lease);
+        match self.ask(&renew).await {
+            Err(Error::NotFound(_)) => {}
+            other => return other.map(drop),
+        }
+        lease["apiVersion"] = json!("coordination.k8s.io/v1");
+        lease["kind"] = json!("Lease");
+        lease["metadata"]["name"] = json!(peer.name);
+        match self.ask(&Call::create(self.leases(), &lease)).await {
+            // Made by an earlier try whose answer was lost.
+            Err(Error::AlreadyExists(_)) => self.ask(&renew).await.map(drop),
+            other => other.map(drop),
+        }
+    }
+
+    /// Takes a replica's address back, when it ends.
+    ///
+    /// # Errors
+    /// When the Lease cannot be deleted; that it is gone already is no error.
+    pub async fn withdraw_peer(&self, name: &str) -> Result<()> {
+        match self.ask(&Call::delete(self.leases().segment(name), &json!({}))).await {
+            Err(Error::NotFound(_)) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Watches the addresses of controller replicas from now on; further calls
+    /// change nothing. Must be called on a tokio runtime.
+    pub fn watch_peers(&self, clock: Clock) {
+        let Shared { client, peers, peer_watch, .. } = &*self.shared;
+        let (path, seed) = (self.leases(), self.seed());
+        peer_watch.get_or_init(|| {
+            let store = Store::new(1);
+            let selector = format!("{LABEL}={LABEL_VALUE}");
+            let target = Target::new(LEASES, Some(self.namespace()), "leases").labelled(&selector);
+            let watch = fill(client.clone(), target, self.seed(), store.clone(), |_| true);
+            let client = client.clone();
+            let clear = move |lease: Arc<LeaseObject>| {
+                let (client, path) = (client.clone(), path.clone());
+                async move { clear_away(&client, path, &lease, seed).await }
+            };
+            let follow = follow(store, peers.clone(), clock, clear);
+            [spawn(watch), spawn(follow)]
+        });
+    }
+
+    /// The controller replicas that are there now, by name. None before
+    /// [`Self::watch_peers`] was called and has come through.
+    pub fn peers(&self) -> Arc<Vec<Peer>> {
+        self.shared.peers.borrow().clone()
+    }
+
+    /// Wakes when they have changed.
+    pub fn peers_changes(&self) -> watch::Receiver<Arc<Vec<Peer>>> {
+        self.shared.peers.subscribe()
+    }
+
+    fn leases(&self) -> Path {
+        Path::new(LEASES).segment("namespaces").segment(self.namespace()).segment("leases")
+    }
+}
+
+/// Publishes who is there, at each change and when a Lease runs out.
+async fn follow<F: Future<Output = ()>>(
+    leases: Arc<Store<LeaseObject>>,
+    peers: watch::Sender<Arc<Vec<Peer>>>,
+    clock: Clock,
+    clear_away: impl Fn(Arc<LeaseObject>) -> F,
+) {
+    leases.synced().await;
+    let mut changes = leases.version();
+    loop {
+        changes.mark_unchanged();
+        let now = clock();
+        let all = leases.list();
+        let (present, next) = present(&all, now);
+        peers.send_if_modified(|current| {
+            let differs = **current != present;
+            if differs {
+                *current = Arc::new(present);
+            }
+            differs
+        });
+        for (_, lease) in all.into_iter().filter(|(_, lease)| is_stale(lease, now)) {
+            clear_away(lease).await;
+        }
+        let wait = next.map_or(LONGEST_SLEEP, |end| until(now, end));
+        tokio::select! {
+            // The sender is in `leases` and cannot be gone.
+            _ = changes.changed() => {}
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+/// Deletes a Lease, unless it was renewed since it was looked at.
+async fn clear_away(client: &Client, leases: Path, lease: &LeaseObject, seed: u64) {
+    let LeaseObject { metadata, .. } = lease;
+    let same = json!({"preconditions": {"uid": metadata.uid, "resourceVersion": metadata.resource_version}});
+    let call = Call::delete(leases.segment(&metadata.name), &same);
+    match call.send_with_retries(client, PATIENCE, seed).await {
+        Ok(_) | Err(Error::NotFound(_) | Error::Conflict(_)) => {}
+        // Whoever watches next tries again.
+        Err(error) => tracing::debug!(%error, lease = %metadata.name, "cannot clear a replica's Lease away"),
+    }
+}
+
+fn is_stale(lease: &LeaseObject, now: Timestamp) -> bool {
+    end(lease).and_then(|end| end.checked_add(STALE).ok()).is_some_and(|end| end <= now)
+}
+
+/// Those whose Lease holds, by name, and when the first of these runs out.
+fn present(leases: &[(AppKey, Arc<LeaseObject>)], now: Timestamp) -> (Vec<Peer>, Option<Timestamp>) {
+    let mut peers = Vec::new();
+    let mut first: Option<Timestamp> = None;
+    for (key, lease) in leases {
+        let Some(address) = lease.metadata.annotations.get(ADDRESS).filter(|address| !address.is_empty()) else {
+            continue;
+        };
+        let Some(end) = end(lease).filter(|end| *end > now) else { continue };
+        first = Some(first.map_or(end, |first| first.min(end)));
+        peers.push(Peer { name: key.name.to_string(), address: address.clone() });
+    }
+    peers.sort();
+    (peers, first)
+}
+
+/// When a Lease runs out; `None` where it says nothing of it.
+fn end(lease: &LeaseObject) -> Option<Timestamp> {
+    let seconds = u64::try_from(lease.spec.lease_duration_seconds?).ok()?;
+    lease.spec.renew_time?.checked_add(Duration::from_secs(seconds)).ok()
+}
+
+/// Never nothing: a clock that stands still must not spin.
+fn until(now: Timestamp, end: Timestamp) -> Duration {
+    let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+    left.clamp(Duration::from_millis(10), LONGEST_SLEEP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(name: &str, renewed: &str, seconds: i64, address: &str) -> (AppKey, Arc<LeaseObject>) {
+        let object = json!({
+            "metadata": {"name": name, "annotations": {ADDRESS: address}},
+            "spec": {"renewTime": renewed, "leaseDurationSeconds": seconds},
+        });
+        (AppKey::new("n", name), Arc::new(serde_json::from_value(object).expect("a lease")))
+    }
+
+    #[test]
+    fn a_lease_that_has_run_out_or_says_nothing_does_not_count() {
+        let leases = [
+            lease("b", "2026-01-01T00:00:00.000000Z", 15, "b:1"),
+            lease("a", "2026-01-01T00:00:05.000000Z", 10, "a:1"),
+            lease("old", "2026-01-01T00:00:00.000000Z", 9, "old:1"),
+            lease("mute", "2026-01-01T00:00:05.000000Z", 10, ""),
+            lease("odd", "2026-01-01T00:00:05.000000Z", -1, "odd:1"),
+        ];
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let (peers, first) = present(&leases, at("2026-01-01T00:00:10Z"));
+        let names: Vec<_> = peers.iter().map(|peer| &*peer.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(first, Some(at("2026-01-01T00:00:15Z")));
+    }
+
+    #[test]
+    fn a_lease_is_stale_an_hour_after_its_end() {
+        let (_, lease) = lease("a", "2026-01-01T00:00:00.000000Z", 15, "a:1");
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        assert!(!is_stale(&lease, at("2026-01-01T01:00:14Z")));
+        assert!(is_stale(&lease, at("2026-01-01T01:00:15Z")));
+    }
+
+    #[test]
+    fn the_wait_for_the_end_of_a_lease_is_bounded_both_ways() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        assert_eq!(until(now, now), Duration::from_millis(10));
+        assert_eq!(until(now, Timestamp::MAX), LONGEST_SLEEP);
+    }
+}

@@ -1,0 +1,111 @@
+//! The layer in front of every service: who is this?
+//!
+//! Finds the token of a request, has it checked, and leaves the [`Caller`] on the
+//! request for the services. It refuses nobody: what needs a session asks for one
+//! itself. A login session that is about to end is followed by a new one, handed
+//! out with the answer.
+
+use std::sync::Arc;
+
+use argosy_auth::token::renewal;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+
+use crate::caller::Caller;
+use crate::gateway::cookie;
+use crate::shared::Shared;
+
+/// Metadata that the command line sends its token in.
+const TOKEN: &str = "token";
+/// Metadata under which clients get a new session.
+const RENEW: HeaderName = HeaderName::from_static("renew-token");
+
+/// Where a token was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Header,
+    Cookie,
+}
+
+/// Puts the [`Caller`] on the request.
+pub(crate) async fn authenticate(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let found = find_token(request.headers());
+    let caller = shared.authority.identify(found.as_ref().map(|(token, _)| token.as_str())).await;
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    if let (Some(renewed), Some((_, place))) = (renew(&shared, &caller), found) {
+        hand_out(&shared, &renewed, place, response.headers_mut());
+    }
+    response
+}
+
+/// A token by the order of the places it may be in.
+fn find_token(headers: &HeaderMap) -> Option<(String, Place)> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(token) = text(TOKEN).filter(|token| !token.is_empty()) {
+        return Some((token.to_owned(), Place::Header));
+    }
+    if let Some(token) = text(AUTHORIZATION.as_str()).and_then(bearer) {
+        return Some((token.to_owned(), Place::Header));
+    }
+    cookie::token(headers).map(|token| (token, Place::Cookie))
+}
+
+/// A bearer token, if it has a token's form: proxies put their own credentials here.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && token.split('.').count() == 3).then_some(token)
+}
+
+/// The session that follows the caller's, when that is about to end.
+fn renew(shared: &Shared, caller: &Caller) -> Option<String> {
+    let claims = renewal(caller.identity()?, (shared.clock)(), shared.uuid())?;
+    match shared.authority.sign(claims) {
+        Ok(issued) => Some(issued.token.expose().clone()),
+        Err(error) => {
+            tracing::warn!(error = error.message(), "a session could not be renewed");
+            None
+        }
+    }
+}
+
+fn hand_out(shared: &Shared, token: &str, place: Place, headers: &mut HeaderMap) {
+    if let Ok(value) = HeaderValue::from_str(token) {
+        headers.insert(RENEW, value);
+    }
+    if place == Place::Cookie {
+        for cookie in shared.cookies(token).unwrap_or_default() {
+            if let Ok(value) = HeaderValue::from_str(&cookie) {
+                headers.append(SET_COOKIE, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_command_lines_token_comes_before_a_bearer_token_before_a_cookie() {
+        let all = headers(&[("token", "a.b.c"), ("authorization", "Bearer d.e.f"), ("cookie", "argocd.token=g.h.i")]);
+        assert_eq!(find_token(&all), Some(("a.b.c".to_owned(), Place::Header)));
+        let two = headers(&[("authorization", "bearer d.e.f"), ("cookie", "argocd.token=g.h.i")]);
+        assert_eq!(find_token(&two), Some(("d.e.f".to_owned(), Place::Header)));
+        let one = headers(&[("cookie", "argocd.token=g.h.i")]);
+        assert_eq!(find_token(&one), Some(("g.h.i".to_owned(), Place::Cookie)));
+    }
+
+    #[test]
+    fn a_proxys_credentials_are_no_token() {
+        assert_eq!(find_token(&headers(&[("authorization", "Basic YTpi")])), None);
+        assert_eq!(find_token(&headers(&[("authorization", "Bearer opaque")])), None);
+    }
+}
