@@ -7,12 +7,14 @@
 //! die without dropping, the [`watchdog`] ends and removes what it left. Tests
 //! wait for levels with [`eventually`], never for time.
 //!
-//! Nothing here uses a crate of the product: what is tested is seen from outside.
+//! What is tested is seen from outside. The only crate of the product used here is
+//! the contract's messages, for the clients of the API ([`ApiClient`]).
 //!
 //! Environment: `ARGOSY_KEEP=1` keeps the temporary folders with their logs;
 //! `ARGOSY_BIN` names the program to test (default: beside the test program);
 //! `ARGOSY_CACHE` and `KUBEBUILDER_ASSETS` as in `tests/tools/build`.
 
+pub mod api;
 pub mod api_proxy;
 pub mod application;
 pub mod argosy;
@@ -22,12 +24,14 @@ mod eventually;
 pub mod git_server;
 pub mod installation;
 pub mod metrics;
+pub mod openid;
 mod ports;
 pub mod process;
 pub mod tools;
 pub mod watchdog;
 pub mod world;
 
+pub use api::{ApiClient, ApiReply, ApiWorld, refusal};
 pub use api_proxy::{ApiFault, ApiProxy};
 pub use application::{App, AppState};
 pub use argosy::Argosy;

@@ -23,7 +23,6 @@ mod window;
 use argosy_model::{GroupKind, ResourceKey, names};
 use argosy_proto::resource::CustomResource;
 use argosy_proto::v1alpha1::{AppProject, AppProjectSpec, ApplicationDestination};
-use serde_json::Value;
 
 use crate::decision::{Decision, Reason};
 
@@ -59,10 +58,6 @@ pub struct Scope<'a> {
     pub repositories: &'a [String],
     /// The global projects it inherits from, in the order of the settings.
     pub globals: &'a [&'a AppProject],
-    /// Whether the project has an empty list of permitted namespaced kinds,
-    /// which permits none, where no list permits all. The typed project cannot
-    /// tell the two apart; see [`lists_no_namespaced_kind`].
-    pub no_namespaced_kind: bool,
 }
 
 /// A project's rules, compiled.
@@ -77,11 +72,6 @@ pub struct Rules {
     kinds: KindRules,
     source_namespaces: Vec<NamespaceRule>,
     control_plane_namespace: String,
-}
-
-/// Whether the project object lists permitted namespaced kinds and the list is empty.
-pub fn lists_no_namespaced_kind(project: &Value) -> bool {
-    project.pointer("/spec/namespaceResourceWhitelist").and_then(Value::as_array).is_some_and(Vec::is_empty)
 }
 
 // === impl Rules ===
@@ -105,7 +95,7 @@ impl Rules {
             sources: spec.source_repos.iter().chain(scope.repositories).map(|url| SourceRule::new(url)).collect(),
             destinations: destinations.chain(own_destinations.map(|d| DestinationRule::new(&d))).collect(),
             own_clusters: spec.permit_only_project_scoped_clusters.then(|| scope.clusters.to_vec()),
-            kinds: KindRules::new(&spec, scope.no_namespaced_kind),
+            kinds: KindRules::new(&spec),
             source_namespaces: spec.source_namespaces.iter().map(|ns| NamespaceRule::new(ns)).collect(),
             control_plane_namespace: scope.control_plane_namespace.to_owned(),
             spec,

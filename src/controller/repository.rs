@@ -41,6 +41,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use credentials::declared as credentials;
 pub(crate) use lend::{Lend, Lent, PollNow, enabled_types, render_files};
+use message::Waiting;
 pub(crate) use message::{Asked, Forget, Generate, GenerateError, Generated, Redeclared};
 
 use crate::context::Shared;
@@ -83,12 +84,6 @@ pub(crate) struct Repository {
 
 /// How often to poll: interval and jitter.
 type Timing = (Duration, Duration);
-
-/// A request that needs the remote, and who gets the answer.
-struct Waiting {
-    request: Generate,
-    reply: oneshot::Sender<Result<Generated, GenerateError>>,
-}
 
 /// The end of a round with the remote.
 #[derive(Message)]
@@ -389,14 +384,5 @@ impl Handler<Redeclared> for Repository {
             self.poll_due = true;
             self.pump(ctx);
         }
-    }
-}
-
-// === impl Waiting ===
-
-impl Waiting {
-    fn answer(self, answer: Result<Generated, GenerateError>) {
-        // The asker may have gone away, and then nobody wants the answer.
-        let _ = self.reply.send(answer);
     }
 }

@@ -1,10 +1,11 @@
 //! The objects that are watched, as far as they are read: Secrets and ConfigMaps
-//! lose here what nobody needs, custom resources keep all but `managedFields`.
+//! lose here what nobody needs, custom resources all of `managedFields` but that
+//! they were made through the API.
 
 use std::collections::BTreeMap;
 
-use argosy_model::Secret;
-use argosy_proto::meta::ObjectMeta;
+use argosy_model::{Secret, names};
+use argosy_proto::meta::{ManagedFieldsEntry, ObjectMeta};
 use argosy_proto::resource::CustomResource;
 use argosy_proto::v1alpha1::{AppProject, Application, ApplicationSet};
 use serde::{Deserialize, Deserializer};
@@ -63,7 +64,7 @@ macro_rules! watched {
 
             fn slim(&mut self) {
                 let $object = self;
-                $metadata_mut.managed_fields = Vec::new();
+                keep_origin(&mut $metadata_mut.managed_fields);
             }
         }
     };
@@ -75,3 +76,12 @@ watched!(ApplicationSet, false, |set| CustomResource::metadata(set), CustomResou
 watched!(LeaseObject, false, |lease| &lease.metadata, lease.metadata);
 watched!(SecretObject, true, |secret| &secret.metadata, secret.metadata);
 watched!(ConfigMapObject, false, |config_map| &config_map.metadata, config_map.metadata);
+
+/// Of the managers of an object only that it was made through the API is kept.
+fn keep_origin(managers: &mut Vec<ManagedFieldsEntry>) {
+    managers.retain(|entry| entry.manager == names::MANAGER_API);
+    managers.truncate(1);
+    for entry in managers {
+        *entry = ManagedFieldsEntry { manager: std::mem::take(&mut entry.manager), ..Default::default() };
+    }
+}

@@ -30,7 +30,6 @@ impl Home {
             clusters: &clusters,
             repositories: &repositories,
             globals: &globals,
-            no_namespaced_kind: false,
         };
         Rules::compile(project, &scope)
     }

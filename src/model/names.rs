@@ -40,6 +40,11 @@ pub const ANNOTATION_IGNORE_RESOURCE_UPDATES: &str = "argocd.argoproj.io/ignore-
 pub const ANNOTATION_SSA_MIGRATION_MANAGER: &str = "argocd.argoproj.io/client-side-apply-migration-manager";
 /// Prefix of user links.
 pub const ANNOTATION_LINK_PREFIX: &str = "link.argocd.argoproj.io/";
+/// On an application that is being deleted through the API: who did it. The API has
+/// told so already.
+pub const ANNOTATION_DELETED_BY: &str = "argosy.dev/deleted-by";
+/// Field manager of applications that were made through the API.
+pub const MANAGER_API: &str = "argocd-server";
 /// Who created a credential: only ours are deleted, others lose their label.
 pub const ANNOTATION_MANAGED_BY: &str = "managed-by";
 /// Value of [`ANNOTATION_MANAGED_BY`] on objects of ours.

@@ -25,6 +25,9 @@ const ALWAYS_WRITTEN: &[(&str, &[&str])] = &[
     ("OwnerReference", &["apiVersion", "kind", "name", "uid"]),
 ];
 
+/// Lists whose absence says another thing than their emptiness.
+const EMPTY_OR_ABSENT: &[(&str, &str)] = &[("AppProjectSpec", "namespaceResourceWhitelist")];
+
 /// JSON name and `omitempty` of one field.
 struct JsonField {
     name: String,
@@ -142,6 +145,8 @@ fn field_attribute(
         parts.push(
             if is_option { "with = \"crate::json::bytes_option\"" } else { "with = \"crate::json::bytes\"" }.to_owned(),
         );
+    } else if EMPTY_OR_ABSENT.contains(&(message.name(), field.name())) {
+        parts.push("with = \"crate::json::empty_or_absent\"".to_owned());
     } else if is_bytes_map(message, field) {
         parts.push("with = \"crate::json::bytes_map\"".to_owned());
     } else if !is_option {

@@ -31,6 +31,44 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// A list that may be absent, which permits everything, or empty, which permits
+/// nothing. A repeated field cannot tell the two apart, so the empty one is held as
+/// a list of one entry that names nothing.
+pub mod empty_or_absent {
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes the list; the entry that names nothing alone is the empty list.
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<T, S>(value: &[T], serializer: S) -> Result<S::Ok, S::Error>
+    where
+        T: Serialize + Default + PartialEq,
+        S: Serializer,
+    {
+        match value {
+            [only] if *only == T::default() => Vec::<T>::new().serialize(serializer),
+            list => list.serialize(serializer),
+        }
+    }
+
+    /// Reads the list; `null` is absent.
+    ///
+    /// # Errors
+    /// What is wrong with the value.
+    pub fn deserialize<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: Default + Deserialize<'de>,
+    {
+        Ok(match Option::<Vec<T>>::deserialize(deserializer)? {
+            None => Vec::new(),
+            Some(list) if list.is_empty() => vec![T::default()],
+            Some(list) => list,
+        })
+    }
+}
+
 /// Bytes as standard base64 text.
 pub mod bytes {
     use super::{Deserialize, Deserializer, Engine, STANDARD, Serialize, Serializer};

@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::shared::Shared;
 
 /// What events call somebody without a name.
-const NAMELESS: &str = "Unknown user";
+pub(crate) const NAMELESS: &str = "Unknown user";
 
 // === impl Shared ===
 

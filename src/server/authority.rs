@@ -69,6 +69,11 @@ impl Authority {
         self.snapshot().policy.clone()
     }
 
+    /// Single sign-on, for those who sign users in and out.
+    pub(crate) fn sso(&self) -> &Sso {
+        &self.state.sso
+    }
+
     /// Changes with every epoch.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.state.epoch.subscribe()

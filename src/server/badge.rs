@@ -71,14 +71,12 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
 }
 
 async fn badge(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
-    let question = Question::read(query.as_deref().unwrap_or_default());
-    let shown = if !shared.home.settings().api.status_badge_enabled {
+    if !shared.home.settings().api.status_badge_enabled {
         // Not a word of the question is looked at.
         return picture(&drawn(&Shown::unknown(), &Question::default()));
-    } else {
-        look(&shared, &question)
-    };
-    match shown {
+    }
+    let question = Question::read(query.as_deref().unwrap_or_default());
+    match look(&shared, &question) {
         Ok(shown) => picture(&drawn(&shown, &question)),
         Err(InvalidName) => StatusCode::BAD_REQUEST.into_response(),
     }
@@ -100,7 +98,7 @@ fn look(shared: &Shared, question: &Question) -> Result<Shown, InvalidName> {
     let mut shown = Shown::unknown();
     let mut namespace = home.namespace();
     if let Some(given) = &question.namespace {
-        is_label(given).then_some(()).ok_or(InvalidName)?;
+        must(is_label(given))?;
         let settings = home.settings();
         let patterns = shared.options.application_namespaces.as_ref();
         let patterns = patterns.unwrap_or(&settings.controller.application_namespaces);
@@ -108,15 +106,15 @@ fn look(shared: &Shared, question: &Question) -> Result<Shown, InvalidName> {
         namespace = given;
     }
     if let Some(name) = question.name.as_ref().filter(|_| !shown.not_found) {
-        is_name(name).then_some(()).ok_or(InvalidName)?;
+        must(is_name(name))?;
         match home.apps().get(&AppKey::new(namespace, name)) {
             Some(app) => shown = Shown::of(&app),
             None => shown.not_found = true,
         }
     }
     if !question.projects.is_empty() && !shown.not_found {
-        let names = question.projects.iter().filter(|name| !name.is_empty());
-        names.map(|name| is_label(&name.to_lowercase())).all(|valid| valid).then_some(()).ok_or(InvalidName)?;
+        let mut names = question.projects.iter().filter(|name| !name.is_empty());
+        must(names.all(|name| is_label(&name.to_lowercase())))?;
         let apps = home.apps().list().into_iter().filter(|(key, _)| *key.namespace == *namespace);
         let apps = apps.map(|(_, app)| app).filter(|app| question.projects.iter().any(|p| p == project(app)));
         shown.add(apps.collect::<Vec<_>>().iter().map(|app| &**app));
@@ -218,6 +216,10 @@ fn drawn(shown: &Shown, question: &Question) -> String {
         width: question.width,
     }
     .svg()
+}
+
+fn must(valid: bool) -> Result<(), InvalidName> {
+    if valid { Ok(()) } else { Err(InvalidName) }
 }
 
 /// Whether something can be the name of an application.

@@ -134,7 +134,8 @@ impl Index {
         let mut cursor = after.map(|Cursor(at)| at);
         let mut part = Vec::new();
         loop {
-            let more = self.inner.scan(filter, &mut cursor, CHUNK, &mut part);
+            // A small page that fills at once is read in one small part.
+            let more = self.inner.scan(filter, &mut cursor, most.clamp(1, CHUNK - 1) + 1, &mut part);
             for app in part.drain(..).filter(|app| filter.matches(app)) {
                 if !permits(&app) {
                     continue;

@@ -32,6 +32,7 @@ mod caller;
 mod deep_links;
 mod difference;
 pub mod gateway;
+mod grpc_metrics;
 pub mod index;
 pub mod listener;
 mod options;

@@ -65,7 +65,9 @@ impl Shared {
         let Some(identity) = caller.identity() else { return false };
         let policy = self.authority.policy();
         let subject = subject(identity, policy.scopes());
-        let project = object.split_once('/').and_then(|(project, _)| self.project_policy(project));
+        // Roles of a project may get the project itself, which has no name of its own before it.
+        let project = if resource == self::resource::PROJECTS { Some(object) } else { object.split_once('/').map(|(p, _)| p) };
+        let project = project.and_then(|project| self.project_policy(project));
         policy.permits(&subject, resource, action, object, project.as_deref())
     }
 

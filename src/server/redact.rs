@@ -4,6 +4,8 @@
 use argosy_home::{ClusterSecret, RepoCredentials};
 use argosy_proto::v1alpha1::{Cluster, ClusterConfig, RepoCreds, Repository, TlsClientConfig};
 
+/// What kubectl keeps of the Secret it applied: all of it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Stands for what was removed from an address.
 const MASK: &str = "******";
 
@@ -60,7 +62,7 @@ pub(crate) fn cluster(known: &ClusterSecret) -> Cluster {
         cluster_resources: known.cluster_resources,
         shard: known.shard.map(number),
         labels: known.labels.clone().into_iter().collect(),
-        annotations: known.annotations.clone().into_iter().collect(),
+        annotations: known.annotations.clone().into_iter().filter(|(name, _)| name != LAST_APPLIED).collect(),
         config: Some(config(known.config.expose())),
         ..Default::default()
     }
@@ -137,7 +139,8 @@ mod tests {
             "tlsClientConfig": {"serverName": "k8s", "keyData": "Y2FuYXJ5LTQ3MTE=", "certData": "YQ=="},
             "execProviderConfig": {"command": "aws", "args": [CANARY], "env": {"KEY": CANARY}},
         });
-        let known = ClusterSecret { config: Secret::new(json.to_string()), ..Default::default() };
+        let annotations = [(LAST_APPLIED.to_owned(), json.to_string())].into_iter().collect();
+        let known = ClusterSecret { config: Secret::new(json.to_string()), annotations, ..Default::default() };
         let shown = serde_json::to_string(&cluster(&known)).unwrap();
         assert!(!shown.contains(CANARY) && !shown.contains("Y2FuYXJ5"), "{shown}");
         assert!(shown.contains("k8s"), "{shown}");

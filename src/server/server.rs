@@ -10,8 +10,12 @@ use argosy_fleet::peer_tls::{Identity, TlsError};
 use argosy_home::{Clock, EventWriter, Home};
 use argosy_proto::account::account_service_server::AccountServiceServer;
 use argosy_proto::application::application_service_server::ApplicationServiceServer;
+use argosy_proto::applicationset::application_set_service_server::ApplicationSetServiceServer;
+use argosy_proto::certificate::certificate_service_server::CertificateServiceServer;
 use argosy_proto::cluster::cluster_service_server::ClusterServiceServer;
 use argosy_proto::cluster::settings_service_server::SettingsServiceServer;
+use argosy_proto::gpgkey::gpg_key_service_server::GpgKeyServiceServer;
+use argosy_proto::notification::notification_service_server::NotificationServiceServer;
 use argosy_proto::project::project_service_server::ProjectServiceServer;
 use argosy_proto::repocreds::repo_creds_service_server::RepoCredsServiceServer;
 use argosy_proto::repository::repository_service_server::RepositoryServiceServer;
@@ -28,12 +32,13 @@ use crate::api::Api;
 use crate::authentication::authenticate;
 use crate::authority::Authority;
 use crate::gateway::{self, Gateway, GatewayOptions};
+use crate::grpc_metrics::{Rpcs, count};
 use crate::index::Index;
 use crate::listener::{self, DEFAULT_MAX_GRPC_MESSAGE, ListenerOptions};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
 use crate::services::{
-    account, application, cluster, project, repocreds, repository, session, settings, version,
+    account, application, applicationset, certificate as certificates, cluster, gpgkey, notification, project, repocreds, repository, session, settings, version,
 };
 use crate::shared::{Random, Shared};
 use crate::sso::Sso;
@@ -48,6 +53,9 @@ pub enum Error {
     /// A mistake in the table of services.
     #[error("the REST gateway cannot be set up")]
     Gateway(#[from] gateway::Error),
+    /// The compiled contract.
+    #[error("the contract's descriptors cannot be read")]
+    Descriptors(#[source] prost_reflect::DescriptorError),
     /// The gRPC descriptors.
     #[error("gRPC reflection cannot be set up")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -163,7 +171,9 @@ fn routes(shared: &Arc<Shared>, options: GatewayOptions) -> Result<(Router, Rout
     }
     register! {
         session => SessionServiceServer, version => VersionServiceServer, settings => SettingsServiceServer,
-        account => AccountServiceServer, application => ApplicationServiceServer,
+        account => AccountServiceServer, application => ApplicationServiceServer, applicationset => ApplicationSetServiceServer,
+        certificates => CertificateServiceServer, gpgkey => GpgKeyServiceServer,
+        notification => NotificationServiceServer,
         project => ProjectServiceServer,
         cluster => ClusterServiceServer, repository => RepositoryServiceServer,
         repocreds => RepoCredsServiceServer,
@@ -178,7 +188,8 @@ fn routes(shared: &Arc<Shared>, options: GatewayOptions) -> Result<(Router, Rout
         .map_err(Error::Reflection)?;
     registry.grpc(reflection);
     let authenticated = |router: Router| router.layer(from_fn_with_state(shared.clone(), authenticate));
-    let grpc = authenticated(registry.grpc.routes().into_axum_router());
+    let rpcs = Rpcs::read().map_err(Error::Descriptors)?;
+    let grpc = authenticated(registry.grpc.routes().into_axum_router()).layer(from_fn_with_state(rpcs, count));
     let http = registry
         .gateway
         .into_router()

@@ -13,7 +13,11 @@ macro_rules! bind {
 
 pub(crate) mod account;
 pub(crate) mod application;
+pub(crate) mod applicationset;
+pub(crate) mod certificate;
 pub(crate) mod cluster;
+pub(crate) mod gpgkey;
+pub(crate) mod notification;
 pub(crate) mod project;
 pub(crate) mod repocreds;
 pub(crate) mod repository;

@@ -22,6 +22,8 @@ mod keys;
 pub(crate) mod provider;
 mod renew;
 pub(crate) mod sessions;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tokens;
 pub(crate) mod transport;
 mod turns;

@@ -53,7 +53,7 @@ fn policy(object: &str, denials: bool) -> Policy {
     for n in 0..RULES {
         let role = n % 200;
         let action = ["get", "sync", "action/*", "update", "*"][n / 200];
-        let effect = if denials && n % 10 == 9 { "deny" } else { "allow" };
+        let effect = if denials && n % 10 == 4 { "deny" } else { "allow" };
         let object = object.replace("{n}", &format!("{:03}", n % PROJECTS));
         text.push_str(&format!("p, role:r{role}, applications, {action}, \"{object}\", {effect}\n"));
     }

@@ -39,14 +39,15 @@ struct Patterns {
 // === impl KindRules ===
 
 impl KindRules {
-    pub(super) fn new(spec: &AppProjectSpec, no_namespaced_kind: bool) -> Self {
+    pub(super) fn new(spec: &AppProjectSpec) -> Self {
         let cluster = |list: &[ClusterResourceRestrictionItem]| {
             list.iter().map(|item| KindRule::new(&item.group, &item.kind, &item.name)).collect()
         };
         let namespaced = |list: &[meta::GroupKind]| -> Vec<KindRule> {
             list.iter().map(|item| KindRule::new(&item.group, &item.kind, "")).collect()
         };
-        let listed = no_namespaced_kind || !spec.namespace_resource_whitelist.is_empty();
+        // A list that was written empty has one entry, which names no kind.
+        let listed = !spec.namespace_resource_whitelist.is_empty();
         Self {
             cluster_permitted: cluster(&spec.cluster_resource_whitelist),
             cluster_denied: cluster(&spec.cluster_resource_blacklist),

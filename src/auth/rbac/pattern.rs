@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use memchr::memmem::Finder;
 use regex::{Regex, RegexBuilder};
 
 use super::glob::{self, Glob};
@@ -24,8 +25,8 @@ pub(super) enum Pattern {
     /// This text.
     Literal(String),
     /// These texts with anything between them, the first at the start and the last at
-    /// the end; at least two.
-    Texts(Vec<String>),
+    /// the end.
+    Texts { first: String, middle: Vec<Finder<'static>>, last: String },
     /// What the expression is found in; the text begins with `prefix`.
     Regex { regex: Regex, prefix: String },
 }
@@ -54,7 +55,7 @@ impl Pattern {
         match self {
             Self::Any => true,
             Self::Literal(literal) => literal == text,
-            Self::Texts(texts) => are_in_order(texts, text),
+            Self::Texts { first, middle, last } => are_in_order(first, middle, last, text),
             Self::Regex { regex, .. } => regex.is_match(text),
         }
     }
@@ -64,21 +65,17 @@ impl Pattern {
         match self {
             Self::Any => "",
             Self::Literal(literal) => literal,
-            Self::Texts(texts) => texts.first().map_or("", String::as_str),
-            Self::Regex { prefix, .. } => prefix,
+            Self::Texts { first: prefix, .. } | Self::Regex { prefix, .. } => prefix,
         }
     }
 }
 
-fn are_in_order(texts: &[String], text: &str) -> bool {
-    let [first, middle @ .., last] = texts else { return false };
-    let Some(rest) = text.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str())) else {
-        return false;
-    };
-    let mut rest = rest;
+fn are_in_order(first: &str, middle: &[Finder<'static>], last: &str, text: &str) -> bool {
+    let Some(rest) = text.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
+    let mut rest = rest.as_bytes();
     for part in middle {
-        match rest.find(part.as_str()) {
-            Some(at) => rest = &rest[at + part.len()..],
+        match part.find(rest) {
+            Some(at) => rest = &rest[at + part.needle().len()..],
             None => return false,
         }
     }
@@ -150,8 +147,12 @@ impl Patterns {
 }
 
 fn of_texts(mut texts: Vec<String>) -> Pattern {
-    if texts.len() == 1 {
-        return Pattern::Literal(texts.pop().unwrap_or_default());
+    if texts.len() > 1 && texts.iter().all(String::is_empty) {
+        return Pattern::Any;
     }
-    if texts.iter().all(String::is_empty) { Pattern::Any } else { Pattern::Texts(texts) }
+    // There is always one text.
+    let last = texts.pop().unwrap_or_default();
+    let mut texts = texts.into_iter();
+    let Some(first) = texts.next() else { return Pattern::Literal(last) };
+    Pattern::Texts { first, middle: texts.map(|text| Finder::new(&text).into_owned()).collect(), last }
 }

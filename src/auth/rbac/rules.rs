@@ -6,6 +6,7 @@
 //! prefixes of an object are then found by one binary search and a walk along
 //! those: the last prefix that sorts before the object begins with all of them.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use super::pattern::{Pattern, Patterns};
@@ -83,6 +84,8 @@ struct Index {
 
 #[derive(Debug)]
 struct Prefix {
+    /// The first bytes of `text`, which decide nearly every comparison.
+    key: u128,
     text: String,
     /// The longest other prefix that it begins with.
     parent: Option<usize>,
@@ -164,7 +167,7 @@ impl Index {
             entries.dedup();
             let begin = all.len();
             all.append(&mut entries);
-            prefixes.push(Prefix { text: text.to_owned(), parent, entries: begin..all.len() });
+            prefixes.push(Prefix { key: key(text), text: text.to_owned(), parent, entries: begin..all.len() });
         }
         Self { prefixes, entries: all }
     }
@@ -176,7 +179,12 @@ impl Index {
         wanted: &impl Fn(RoleId) -> bool,
         found: &mut impl FnMut(RoleId) -> bool,
     ) -> bool {
-        let mut next = self.prefixes.partition_point(|prefix| prefix.text.as_str() <= object).checked_sub(1);
+        let wanted_key = key(object);
+        let is_before = |prefix: &Prefix| match prefix.key.cmp(&wanted_key) {
+            Ordering::Equal => prefix.text.as_str() <= object,
+            order => order == Ordering::Less,
+        };
+        let mut next = self.prefixes.partition_point(is_before).checked_sub(1);
         while let Some(prefix) = next.map(|at| &self.prefixes[at]) {
             next = prefix.parent;
             if !object.starts_with(&prefix.text) {
@@ -200,4 +208,13 @@ impl Index {
         }
         false
     }
+}
+
+/// The first sixteen bytes as a number. It orders texts as they are ordered, but for
+/// those of which it is the same.
+fn key(text: &str) -> u128 {
+    let mut first = [0; 16];
+    let length = text.len().min(first.len());
+    first[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u128::from_be_bytes(first)
 }

@@ -1,6 +1,6 @@
 //! A project permits what its entries say, and nothing that cannot be read.
 
-use argosy_auth::project::{GlobalProject, Rules, Scope, ScopedCluster, lists_no_namespaced_kind, select_globals};
+use argosy_auth::project::{GlobalProject, Rules, Scope, ScopedCluster, select_globals};
 use argosy_auth::{Decision, Reason};
 use argosy_model::{GroupKind, ResourceKey};
 use argosy_proto::v1alpha1::AppProject;
@@ -143,11 +143,16 @@ fn cluster_scoped_kinds_must_be_listed_and_namespaced_ones_need_not() {
 
 #[test]
 fn an_empty_list_of_namespaced_kinds_permits_none() {
+    let deployment = GroupKind::new("apps", "Deployment");
+    let permits = |spec| rules(spec).permits_kind(&deployment, true, "x").permitted;
+    assert!(!permits(json!({"namespaceResourceWhitelist": []})));
+    assert!(permits(json!({"namespaceResourceWhitelist": null})));
+    assert!(permits(json!({})));
+    // Nor does it become another by being written.
     let object = json!({"metadata": {"name": "p"}, "spec": {"namespaceResourceWhitelist": []}});
-    assert!(lists_no_namespaced_kind(&object));
-    assert!(!lists_no_namespaced_kind(&json!({"spec": {"namespaceResourceWhitelist": null}})));
-    let rules = Rules::compile(&project(json!({})), &Scope { no_namespaced_kind: true, ..Scope::default() });
-    assert!(!rules.permits_kind(&GroupKind::new("apps", "Deployment"), true, "x").permitted);
+    let project: AppProject = serde_json::from_value(object).expect("a project");
+    let written = serde_json::to_value(&project).expect("JSON");
+    assert_eq!(written["spec"]["namespaceResourceWhitelist"], json!([]));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use argosy_engine::sync::OperationPhase;
 use argosy_home::events::{Reason, Severity};
+use argosy_model::names;
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::{Application, ApplicationStatus, OperationState};
 
@@ -12,15 +13,20 @@ use crate::context::Shared;
 /// Stands for a person who has left no name.
 const UNKNOWN: &str = "Unknown user";
 
-/// Tells that an application is gone.
+/// Tells that an application is gone, unless the API did when it was asked to.
 pub(crate) fn deleted(shared: &Shared, app: &Application) {
+    if app.metadata().annotations.contains_key(names::ANNOTATION_DELETED_BY) {
+        return;
+    }
     tell_as(shared, app, Reason::ResourceDeleted, Severity::Normal, "Unknown user deleted application", UNKNOWN);
 }
 
 /// Tells what changed between two states of an application.
 pub(super) fn transitions(shared: &Shared, before: &Application, after: &Application) {
     let (old, new) = (before.status.clone().unwrap_or_default(), after.status.clone().unwrap_or_default());
-    if before.status.is_none() && after.status.is_some() {
+    // The API tells itself who made what through it.
+    let by_api = after.metadata().managed_fields.iter().any(|entry| entry.manager == names::MANAGER_API);
+    if before.status.is_none() && after.status.is_some() && !by_api {
         // Whoever makes an Application with kubectl leaves no name on it.
         tell_as(shared, after, Reason::ResourceCreated, Severity::Normal, "Unknown user created application", UNKNOWN);
     }
@@ -54,8 +60,10 @@ fn started(shared: &Shared, app: &Application, old: &ApplicationStatus, new: &Ap
     let message = if initiator.automated {
         format!("Initiated automated sync to '{revision}'")
     } else {
-        let partial = operation.sync.as_ref().is_some_and(|s| !s.resources.is_empty());
-        format!("{user} initiated {}sync to {revision}", if partial { "partial " } else { "" })
+        let sync = operation.sync.unwrap_or_default();
+        let partial = if sync.resources.is_empty() { "" } else { "partial " };
+        let place = if sync.manifests.is_empty() { format!("to {revision}") } else { "locally".to_owned() };
+        format!("{user} initiated {partial}sync {place}")
     };
     tell_as(shared, app, Reason::OperationStarted, Severity::Normal, &message, user);
 }

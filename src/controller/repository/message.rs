@@ -7,6 +7,7 @@ use argosy_model::AppKey;
 use argosy_proto::v1alpha1::ApplicationSource;
 use argosy_render::Rendered;
 use argosy_render::cache::Key;
+use tokio::sync::oneshot;
 
 /// The manifests of one source, please.
 #[derive(Message, Clone, Debug)]
@@ -76,6 +77,12 @@ pub(crate) struct Forget(pub(crate) AppKey);
 #[rtype(result = "()")]
 pub(crate) struct Redeclared;
 
+/// A request that needs the remote, and who gets the answer.
+pub(super) struct Waiting {
+    pub(super) request: Generate,
+    pub(super) reply: oneshot::Sender<Result<Generated, GenerateError>>,
+}
+
 // === impl Generate ===
 
 impl Generate {
@@ -94,5 +101,14 @@ impl GenerateError {
     /// Whether waiting may help.
     pub(crate) fn is_transient(&self) -> bool {
         !matches!(self, Self::Source(_))
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    pub(super) fn answer(self, answer: Result<Generated, GenerateError>) {
+        // The asker may have gone away, and then nobody wants the answer.
+        let _ = self.reply.send(answer);
     }
 }

@@ -26,6 +26,9 @@ pub struct Deletion {
     pub uid: Option<String>,
     /// Only in this version.
     pub resource_version: Option<String>,
+    /// Who does it; kept on the object while its finalizers hold it. Empty where
+    /// nobody is to be named.
+    pub by: String,
 }
 
 /// What becomes of an application's resources when it is deleted. All but
@@ -120,7 +123,7 @@ impl Home {
     /// meant, or another.
     pub async fn delete_application(&self, key: &AppKey, deletion: &Deletion) -> Result<()> {
         let mut deletion = deletion.clone();
-        if deletion.cascade != Cascade::AsIs {
+        if deletion.cascade != Cascade::AsIs || !deletion.by.is_empty() {
             let (uid, at) = (deletion.uid.clone(), deletion.resource_version.clone());
             let prepared = self
                 .update_application(key, at.as_deref(), |app| {
@@ -129,6 +132,9 @@ impl Home {
                         return Err(Error::Conflict(format!("{key} is another application of the same name")));
                     }
                     deletion.cascade.prepare(&mut metadata.finalizers);
+                    if !deletion.by.is_empty() {
+                        metadata.annotations.insert(names::ANNOTATION_DELETED_BY.to_owned(), deletion.by.clone());
+                    }
                     Ok(())
                 })
                 .await?;
@@ -225,6 +231,7 @@ impl Home {
         }
         let collection = collection::<T>(&metadata.namespace);
         let body = object.to_object().map_err(|source| Error::Encode { what: T::KIND, source })?;
+        let collection = collection.query("fieldManager", names::MANAGER_API);
         let answer = self.ask(&Call::create(collection, &body)).await?;
         self.keep(store, answer).await
     }

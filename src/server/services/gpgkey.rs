@@ -102,9 +102,8 @@ impl Service {
         if text.trim().is_empty() {
             return Err(Status::invalid_argument("submitted key data is empty"));
         }
-        let keys = read(&text, (self.shared.clock)()).map_err(|error| {
-            Status::invalid_argument(format!("error validating PGP keys from input: {error}"))
-        })?;
+        let keys = read(&text, (self.shared.clock)())
+            .map_err(|error| Status::invalid_argument(format!("error validating PGP keys from input: {error}")))?;
         let may_replace = || self.shared.enforce(caller, resource::GPG_KEYS, action::UPDATE, "");
         let mut added = Added::default();
         let change = |data: &mut BTreeMap<String, String>| {
@@ -169,10 +168,7 @@ impl GpgKeyService for Service {
         self.add(&caller, request.into_inner()).await.map(Response::new)
     }
 
-    async fn delete(
-        &self,
-        request: Request<GnuPgPublicKeyQuery>,
-    ) -> Result<Response<GnuPgPublicKeyResponse>, Status> {
+    async fn delete(&self, request: Request<GnuPgPublicKeyQuery>) -> Result<Response<GnuPgPublicKeyResponse>, Status> {
         let caller = caller(&request)?;
         self.remove(&caller, &request.into_inner().key_id).await.map(Response::new)
     }

@@ -169,7 +169,8 @@ mod tests {
     fn names_of_the_older_form_are_read_too() {
         let text = "triggers:\n- name: on-old\n  condition: x\ntemplates:\n- name: old\n  body: y\n";
         let read = |text: &str| {
-            let data = BTreeMap::from([(LEGACY.to_owned(), text.to_owned()), ("trigger.new".to_owned(), String::new())]);
+            let data =
+                BTreeMap::from([(LEGACY.to_owned(), text.to_owned()), ("trigger.new".to_owned(), String::new())]);
             Names::read(&data)
         };
         assert_eq!(read(text).triggers, set(&["new", "on-old"]));

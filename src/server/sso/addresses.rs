@@ -7,8 +7,9 @@
 use argosy_home::Settings;
 use url::Url;
 
-/// Longest address to return to, in bytes.
-const LONGEST: usize = 2048;
+/// Longest address to return to, in bytes. It is sealed into a cookie, which doubles
+/// it, and browsers keep no cookie of more than 4096 bytes.
+const LONGEST: usize = 1200;
 /// Stands for the server's own address while a relative one is read.
 const HERE: &str = "https://here.invalid/";
 /// Below the server's address.

@@ -181,7 +181,8 @@ impl Fields {
 
 /// The fields of a YAML document.
 pub(super) fn fields(key: &'static str, text: &str) -> Result<Map<String, Value>, ConfigError> {
-    let unreadable = |error: serde_saphyr::Error| ConfigError::Yaml { key, reason: error.without_snippet().to_string() };
+    let unreadable =
+        |error: serde_saphyr::Error| ConfigError::Yaml { key, reason: error.without_snippet().to_string() };
     match serde_saphyr::from_str::<Value>(text).map_err(unreadable)? {
         Value::Object(fields) => Ok(fields),
         Value::Null => Ok(Map::new()),

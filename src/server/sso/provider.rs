@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -45,11 +45,14 @@ pub(crate) struct Known {
 }
 
 /// The document of discovery, as far as it is used.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize)]
 pub(crate) struct Metadata {
     issuer: String,
+    #[serde(deserialize_with = "address")]
     pub(crate) authorization_endpoint: Url,
+    #[serde(deserialize_with = "address")]
     pub(crate) token_endpoint: Url,
+    #[serde(deserialize_with = "address")]
     jwks_uri: Url,
     #[serde(default)]
     pub(crate) scopes_supported: Vec<String>,
@@ -221,4 +224,9 @@ impl Metadata {
     pub(crate) fn has_pkce(&self) -> bool {
         self.code_challenge_methods_supported.iter().any(|method| method == "S256")
     }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Url::parse(&text).map_err(|_| D::Error::custom("an endpoint is not an address"))
 }

@@ -1,6 +1,7 @@
 //! A new token for one that is about to end, or has just ended, with the help of
 //! the refresh token that was kept of the sign-in.
 
+use argosy_auth::identity::Identity;
 use argosy_model::Secret;
 use jiff::{SignedDuration, Timestamp};
 
@@ -35,16 +36,16 @@ impl Sso {
             return None;
         }
         let id = SessionId::of(&identity.claims);
-        let session = self.session(&id)?;
         let mut turn = client.refreshed.take(&id, now).await;
         if let Some(known) = turn.get(now) {
             return Some(known.clone()).filter(|known| known.expose() != token);
         }
+        let session = self.session(&id)?;
         // Another replica may have been faster.
         if let Some(newest) = session.id_token().filter(|newest| is_fresh(&client, newest, now)) {
             return Some(newest);
         }
-        let renewed = self.ask(&client, &id, session, now).await;
+        let renewed = self.ask(&client, &identity, session, now).await;
         let until = match &renewed {
             Some(newest) => end_of(&unproven(newest.expose())).and_then(|end| due(&client, end)),
             None => now.checked_add(REFUSED).ok(),
@@ -56,21 +57,22 @@ impl Sso {
     }
 
     /// Trades the refresh token in, and keeps what comes back.
-    async fn ask(&self, client: &Client, id: &SessionId, session: Session, now: Timestamp) -> Option<Secret<String>> {
+    async fn ask(&self, client: &Client, old: &Identity, session: Session, now: Timestamp) -> Option<Secret<String>> {
         let outcome = tokens::refresh(&client.provider, &client.config, &session.refresh_token()?).await;
         let given = outcome.inspect_err(|error| tracing::warn!(error = chain(error), "a session could not be renewed"));
         let given = given.ok()?;
-        let identity = client.identify(given.id_token.expose(), now).await.inspect_err(|error| {
+        let new = client.identify(given.id_token.expose(), now).await.inspect_err(|error| {
             tracing::warn!(error = chain(error), "the provider renewed a session with a token that is not accepted");
         });
+        let new = new.ok()?;
         // The provider must not turn one user into another.
-        if SessionId::of(&identity.ok()?.claims) != *id {
-            tracing::warn!("the provider renewed a session with a token of another");
+        if new.subject != old.subject {
+            tracing::warn!("the provider renewed a session with a token of another user");
             return None;
         }
         let access_token = given.access_token.filter(|_| client.config.user_info.is_some());
         let session = session.with(access_token, given.refresh_token, &given.id_token);
-        if let Err(error) = self.keep(id, session).await {
+        if let Err(error) = self.keep(&SessionId::of(&new.claims), session).await {
             tracing::warn!(error = chain(&error), "a renewed session could not be told to other replicas");
         }
         Some(given.id_token)

@@ -73,7 +73,12 @@ impl Session {
     }
 
     /// The same with these tokens; a refresh token that was not replaced stays.
-    pub(crate) fn with(self, access: Option<Secret<String>>, refresh: Option<Secret<String>>, id: &Secret<String>) -> Self {
+    pub(crate) fn with(
+        self,
+        access: Option<Secret<String>>,
+        refresh: Option<Secret<String>>,
+        id: &Secret<String>,
+    ) -> Self {
         let plain = |token: Option<Secret<String>>| token.map(|token| token.expose().clone());
         Self {
             access_token: plain(access).or(self.access_token),

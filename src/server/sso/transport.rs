@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use argosy_home::Settings;
 use argosy_model::Secret;
-use http::header::{ACCEPT, CONTENT_TYPE};
 use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder};
 use url::Url;

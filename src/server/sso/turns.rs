@@ -50,7 +50,9 @@ impl<K: Eq + Hash + Clone, V> Turns<K, V> {
 
     fn make_room(slots: &mut HashMap<K, Arc<tokio::sync::Mutex<Slot<V>>>>, now: Timestamp) {
         // One that is waited for stays: it is in use.
-        slots.retain(|_, slot| slot.try_lock().map_or(true, |slot| slot.value.as_ref().is_some_and(|(_, end)| *end > now)));
+        slots.retain(|_, slot| {
+            slot.try_lock().map_or(true, |slot| slot.value.as_ref().is_some_and(|(_, end)| *end > now))
+        });
         if slots.len() >= MOST {
             // All are fresh; any will be asked for again at the cost of one question.
             let half: Vec<K> = slots.keys().take(MOST / 2).cloned().collect();

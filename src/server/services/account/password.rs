@@ -7,6 +7,7 @@ use argosy_auth::password::{Pattern, PasswordError, hash};
 use argosy_home::settings::Names;
 use argosy_model::Secret;
 use argosy_proto::account::{UpdatePasswordRequest, UpdatePasswordResponse};
+use jiff::Timestamp;
 use tonic::Status;
 
 use super::Service;
@@ -68,15 +69,26 @@ impl Service {
         (self.shared.random)(&mut salt);
         let hashed = tokio::task::spawn_blocking(move || hash(password.expose(), salt)).await;
         let hashed = hashed.map_err(|_| Status::internal("the password could not be hashed"))?;
-        let edits = self.known(name)?.set_password_edit(hashed.map_err(|error| weak(&error))?, (self.shared.clock)());
+        let now = (self.shared.clock)();
+        let from = next_second(now);
+        let edits = self.known(name)?.set_password_edit(hashed.map_err(|error| weak(&error))?, from);
         let written = self.shared.home.edit_settings_map(Names::SECRET, |data| {
             for edit in &edits {
                 edit.apply(data);
             }
             Ok::<_, Refusal>(())
         });
-        written.await.map(drop).map_err(Status::from)
+        written.await.map_err(Status::from)?;
+        tokio::time::sleep(from.duration_since(now).unsigned_abs()).await;
+        Ok(())
     }
+}
+
+/// When tokens of before end and new ones begin. Tokens say their time in seconds, so
+/// those of this very second could not be told from those that follow: they end too,
+/// and whoever changes a password has the answer when the next second has begun.
+fn next_second(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second().saturating_add(1)).unwrap_or(Timestamp::MAX)
 }
 
 fn weak(error: &PasswordError) -> Status {

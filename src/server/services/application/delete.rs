@@ -8,6 +8,7 @@ use tonic::Status;
 
 use super::Service;
 use super::found::{Named, Read};
+use crate::audit::NAMELESS;
 use crate::caller::Caller;
 use crate::permission::action;
 use crate::status::from_home;
@@ -31,7 +32,9 @@ impl Service {
             cascade = Cascade::AsIs;
         }
         // What was made under this name since is not what was meant.
-        let deletion = Deletion { cascade, uid: Some(metadata.uid.clone()), resource_version: None };
+        let by = caller.username();
+        let by = if by.is_empty() { NAMELESS } else { by }.to_owned();
+        let deletion = Deletion { cascade, uid: Some(metadata.uid.clone()), resource_version: None, by };
         self.shared.home.delete_application(&found.key, &deletion).await.map_err(|error| {
             let status = from_home(&error);
             Status::new(status.code(), format!("error deleting application: {}", status.message()))

@@ -17,8 +17,9 @@ use super::spec::{has_several_sources, is_automated, source, sources};
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) operation: Operation,
-    /// Goes on after the caller's name.
-    pub(super) announcement: String,
+    /// Goes on after the caller's name; `None` where the controller tells all there is
+    /// to tell when the operation starts.
+    pub(super) announcement: Option<String>,
 }
 
 /// A request for a sync and what it is about.
@@ -138,7 +139,6 @@ pub(super) fn plan_sync(question: &Question<'_>, resolved: &[ResolvedRevision]) 
     let (spec, request) = (question.spec(), question.request);
     let several = has_several_sources(&spec);
     let revisions: Vec<String> = resolved.iter().map(|item| item.revision.clone()).collect();
-    let shown: Vec<&str> = resolved.iter().map(|item| item.display.as_str()).collect();
     let policy = spec.sync_policy.clone().unwrap_or_default();
     let sync = SyncOperation {
         source: (!several).then(|| source(&spec)),
@@ -153,19 +153,13 @@ pub(super) fn plan_sync(question: &Question<'_>, resolved: &[ResolvedRevision]) 
         manifests: request.manifests.clone(),
         ..SyncOperation::default()
     };
-    let partial = if request.resources.is_empty() { "" } else { "partial " };
-    let announcement = if question.is_local() {
-        format!("initiated {partial}sync locally")
-    } else {
-        format!("initiated {partial}sync to {}", shown.join(","))
-    };
     let operation = Operation {
         sync: Some(sync),
         initiated_by: Some(question.by.clone()),
         info: request.infos.clone(),
         retry: request.retry_strategy.clone().or(policy.retry),
     };
-    Ok(Plan { operation, announcement })
+    Ok(Plan { operation, announcement: None })
 }
 
 /// The operation that a rollback becomes. `qualified` names the application.
@@ -207,7 +201,7 @@ pub(super) fn plan_rollback(
     };
     Ok(Plan {
         operation: Operation { sync: Some(sync), initiated_by: Some(by), ..Operation::default() },
-        announcement: format!("initiated rollback to {}", request.id),
+        announcement: Some(format!("initiated rollback to {}", request.id)),
     })
 }
 

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::Service;
 use super::answer::within;
-use super::found::{Named, Read};
+use super::found::{Found, Named, Read};
 use super::guard::guarded;
 use super::present::shown;
 use super::viewer::Grounds;
@@ -29,7 +29,7 @@ use crate::status::from_home;
 /// A stream of answers.
 pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Asks for rendering anew; argosy does what a refresh asks for at once.
+/// Asks for hydrating anew. Nobody takes it off an application that is not hydrated.
 const HYDRATE: &str = "argocd.argoproj.io/hydrate";
 /// What health of resources is waited for, where a list or a watch shows it too.
 const HEALTH: Duration = Duration::from_secs(3);
@@ -126,7 +126,7 @@ impl Service {
         let found = self.find(caller, action::GET, named, Read::Latest).await?;
         let app = match &query.refresh {
             None => found.app,
-            Some(kind) => self.refreshed(&found.key, kind == "hard").await?,
+            Some(kind) => self.refreshed(&found, kind == "hard").await?,
         };
         let mut app = shown(&app);
         self.fill_health(&found.key, &mut app).await;
@@ -134,7 +134,8 @@ impl Service {
     }
 
     /// Asks for a refresh and waits until the controller has served it.
-    pub(super) async fn refreshed(&self, key: &AppKey, hard: bool) -> Result<Arc<Application>, Status> {
+    async fn refreshed(&self, found: &Found, hard: bool) -> Result<Arc<Application>, Status> {
+        let key = &found.key;
         let filter = Filter {
             name: Some(key.name.to_string()),
             namespace: Some(key.namespace.to_string()),
@@ -143,7 +144,11 @@ impl Service {
         // Before it is asked for: the answer may be faster than this.
         let mut watcher = self.shared.index.watch(filter, Replay::Newer);
         let kind = if hard { "hard" } else { "normal" };
-        let patch = json!({"metadata": {"annotations": {names::ANNOTATION_REFRESH: kind, HYDRATE: kind}}});
+        let mut annotations = json!({names::ANNOTATION_REFRESH: kind});
+        if found.app.spec.as_ref().is_some_and(|spec| spec.source_hydrator.is_some()) {
+            annotations[HYDRATE] = kind.into();
+        }
+        let patch = json!({"metadata": {"annotations": annotations}});
         let home = &self.shared.home;
         let asked = home.patch_application(key, patch, None).await.map_err(|error| {
             let status = from_home(&error);

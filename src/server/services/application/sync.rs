@@ -128,7 +128,9 @@ impl Service {
     async fn begin(&self, caller: &Caller, found: &Found, plan: Plan) -> Result<Option<Application>, Status> {
         let started = self.start(found, &plan.operation).await.map_err(|s| wrap("error setting app operation", &s))?;
         let Start::Started(app) = started else { return Ok(None) };
-        self.shared.tell_application(caller, &app, Reason::OperationStarted, &plan.announcement);
+        if let Some(announcement) = &plan.announcement {
+            self.shared.tell_application(caller, &app, Reason::OperationStarted, announcement);
+        }
         self.settled(&found.key, &app).await;
         Ok(Some(shown(&app)))
     }

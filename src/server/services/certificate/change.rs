@@ -130,7 +130,7 @@ impl Bundle {
             return Err(Status::invalid_argument(format!("invalid hostname in request: {name}")));
         }
         let invalid = |error: tls::Invalid| Status::invalid_argument(error.to_string());
-        let data = String::from_utf8(given.cert_data.to_vec()).unwrap_or_default();
+        let data = String::from_utf8(given.cert_data.clone()).unwrap_or_default();
         let parts = tls::split(&data).map_err(invalid)?;
         if parts.is_empty() {
             return Err(Status::invalid_argument("no valid PEM data received"));
@@ -155,7 +155,8 @@ fn add_keys(wanted: &[Wanted], upsert: bool, data: &mut Data) -> Result<Vec<bool
     let mut added = vec![false; wanted.len()];
     for (wanted, added) in wanted.iter().zip(&mut added) {
         let Wanted::Key(key) = wanted else { continue };
-        let changed = known_hosts::with_key(&list, key, upsert).map_err(|error| Status::already_exists(error.to_string()))?;
+        let changed =
+            known_hosts::with_key(&list, key, upsert).map_err(|error| Status::already_exists(error.to_string()))?;
         if let Some(changed) = changed {
             list = changed;
             *added = true;
@@ -233,7 +234,7 @@ mod tests {
             server_name: host.to_owned(),
             cert_type: SSH.to_owned(),
             cert_sub_type: "ssh-ed25519".to_owned(),
-            cert_data: GITHUB.as_bytes().to_vec().into(),
+            cert_data: GITHUB.as_bytes().to_vec(),
             ..Default::default()
         }
     }

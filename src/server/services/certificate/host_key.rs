@@ -149,7 +149,7 @@ pub(super) mod tests {
             server_name: host.to_owned(),
             cert_type: "ssh".to_owned(),
             cert_sub_type: sub_type.to_owned(),
-            cert_data: data.as_bytes().to_vec().into(),
+            cert_data: data.as_bytes().to_vec(),
             ..Default::default()
         }
     }

@@ -6,8 +6,8 @@
 
 use argosy_proto::v1alpha1::RepositoryCertificate;
 
-use super::host_key::{self, HostKey};
 use super::SSH;
+use super::host_key::{self, HostKey};
 
 /// A line that has a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl<'a> Entry<'a> {
 
     /// The entry with its key.
     pub(super) fn whole(&self) -> RepositoryCertificate {
-        RepositoryCertificate { cert_data: self.data.as_bytes().to_vec().into(), ..self.named() }
+        RepositoryCertificate { cert_data: self.data.as_bytes().to_vec(), ..self.named() }
     }
 
     fn named(&self) -> RepositoryCertificate {
@@ -183,7 +183,10 @@ mod tests {
             "key for '[c.com]:22' (subtype: 'ssh-ed25519') already exists, and upsert was not specified"
         );
         let changed = with_key(&list, &key("[c.com]:22", "AAAD"), true).unwrap().unwrap();
-        assert_eq!(changed, list.replace(&format!("  [c.com]:22\tssh-ed25519   {GITHUB}"), "[c.com]:22 ssh-ed25519 AAAD"));
+        assert_eq!(
+            changed,
+            list.replace(&format!("  [c.com]:22\tssh-ed25519   {GITHUB}"), "[c.com]:22 ssh-ed25519 AAAD")
+        );
     }
 
     #[test]

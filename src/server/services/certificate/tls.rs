@@ -98,7 +98,7 @@ pub(super) fn described(host: &str, pem: &str) -> RepositoryCertificate {
 
 /// A certificate with its data.
 pub(super) fn whole(host: &str, pem: &str) -> RepositoryCertificate {
-    RepositoryCertificate { cert_data: pem.as_bytes().to_vec().into(), ..named(host) }
+    RepositoryCertificate { cert_data: pem.as_bytes().to_vec(), ..named(host) }
 }
 
 fn named(host: &str) -> RepositoryCertificate {
@@ -143,6 +143,9 @@ pub(super) mod tests {
         let broken = format!("{BEGIN}\nAAAA\n{END}\n");
         let shown = described("host", &broken);
         assert_eq!((&*shown.cert_sub_type, &*shown.cert_info), ("invalid", "could not parse X509 data from input"));
-        assert_eq!(described("host", &format!("{BEGIN}\n!!\n{END}\n")).cert_info, "could not decode PEM data from input");
+        assert_eq!(
+            described("host", &format!("{BEGIN}\n!!\n{END}\n")).cert_info,
+            "could not decode PEM data from input"
+        );
     }
 }

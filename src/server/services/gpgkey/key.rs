@@ -4,9 +4,9 @@ use argosy_proto::v1alpha1::GnuPgPublicKey;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use jiff::Timestamp;
 
+use super::armor;
 use super::packet::{Bytes, Packet, packets, tag};
 use super::signature::{self, Kind, SelfSignature};
-use super::armor;
 
 /// Trust in a key: nobody has said anything.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -138,9 +138,15 @@ fn assembled(packets: &[Packet<'_>], now: Timestamp) -> Result<Key, Invalid> {
     let Some((owner, latest)) = names.into_iter().max_by_key(|(_, own)| (own.primary, own.created)) else {
         return Err(Invalid::NoUser(id));
     };
-    let expired = latest.key_expires > 0
-        && i64::try_from(created + latest.key_expires).is_ok_and(|end| end <= now.as_second());
-    let trust = if revoked { REVOKED } else if expired { EXPIRED } else { UNKNOWN };
+    let expired =
+        latest.key_expires > 0 && i64::try_from(created + latest.key_expires).is_ok_and(|end| end <= now.as_second());
+    let trust = if revoked {
+        REVOKED
+    } else if expired {
+        EXPIRED
+    } else {
+        UNKNOWN
+    };
     let kept = packets.iter().filter(|packet| {
         let tags = [tag::PUBLIC_KEY, tag::SIGNATURE, tag::USER_ID, tag::USER_ATTRIBUTE, tag::PUBLIC_SUBKEY];
         tags.contains(&packet.tag)

@@ -40,10 +40,8 @@ fn a_key_is_described_as_gnupg_does() {
 fn each_key_of_a_block_is_stored_by_itself() {
     let both = keys(TWO_KEYS);
     let described: Vec<_> = both.iter().map(|key| (&*key.id, &*key.sub_type, &*key.owner)).collect();
-    let expected = [
-        (ANA, "ed25519", "Ana Second <ana2@example.com>"),
-        (BOB, "rsa2048", "Bob Example <bob@example.com>"),
-    ];
+    let expected =
+        [(ANA, "ed25519", "Ana Second <ana2@example.com>"), (BOB, "rsa2048", "Bob Example <bob@example.com>")];
     assert_eq!(described, expected);
     assert_eq!(both[0].armored, TWO_NAMES);
     assert_eq!(keys(&both[1].armored), [both[1].clone()]);
@@ -51,7 +49,10 @@ fn each_key_of_a_block_is_stored_by_itself() {
 
 #[test]
 fn blocks_one_after_the_other_with_text_around_them_are_all_read() {
-    let text = format!("my keys\n{}\r\nand\n{TWO_KEYS}bye", TWO_NAMES.replace("-----\n\n", "-----\nComment: hi\n\n").replace('\n', "\r\n"));
+    let text = format!(
+        "my keys\n{}\r\nand\n{TWO_KEYS}bye",
+        TWO_NAMES.replace("-----\n\n", "-----\nComment: hi\n\n").replace('\n', "\r\n")
+    );
     assert_eq!(keys(&text), keys(TWO_KEYS));
 }
 
@@ -77,7 +78,9 @@ fn private_keys_are_refused_whatever_they_are_called() {
 
 #[test]
 fn what_is_no_key_is_refused() {
-    for text in ["", "nonsense", "-----BEGIN CERTIFICATE-----\n", &block("SIGNATURE", &[]), &block("PUBLIC KEY BLOCK", &[])] {
+    for text in
+        ["", "nonsense", "-----BEGIN CERTIFICATE-----\n", &block("SIGNATURE", &[]), &block("PUBLIC KEY BLOCK", &[])]
+    {
         assert_eq!(read(text, now()), Err(Invalid::NoKeys), "{text}");
     }
     assert_eq!(read("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n", now()), Err(Invalid::Armor));

@@ -1,0 +1,235 @@
+//! Who is asking: static tokens, client certificates and the tokens of service
+//! accounts.
+//!
+//! [`Identities::authenticate`] names the caller of a request. A token of a service
+//! account is believed only while the account, and the Secret, Pod or Node it is
+//! bound to, are in the store: a deleted Secret ends its token at once. Tokens are
+//! kept as digests and appear in no error; journals show a caller's token id.
+
+mod certificate;
+mod claims;
+mod impersonate;
+mod keys;
+mod request;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{PoisonError, RwLock};
+
+use argosy_model::Secret;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::faults::Faults;
+use crate::stamp::Stamps;
+use crate::store::Store;
+
+pub use claims::{Bound, Ref};
+pub use impersonate::{ImpersonationError, impersonate};
+pub use keys::{KeyError, TokenKeys};
+pub use request::TokenRequestError;
+
+/// The name of whoever shows nothing.
+pub const ANONYMOUS: &str = "system:anonymous";
+/// The group of everyone who proved who they are.
+pub const AUTHENTICATED: &str = "system:authenticated";
+/// The group of everyone who did not.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The issuer of service-account tokens, and their audience unless asked otherwise.
+pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// The extra field that names the credential a caller used.
+pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
+/// Who somebody is, as roles and reviews see them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// The name, `system:serviceaccount:<namespace>:<name>` for service accounts.
+    pub name: String,
+    /// The uid, where there is one.
+    pub uid: String,
+    /// The groups.
+    pub groups: Vec<String>,
+    /// Whatever else is known.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// The caller of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// As whom the request is done.
+    pub user: User,
+    /// Which credential was shown: the id of a token or the digest of a certificate. Never the credential.
+    pub token_id: Option<String>,
+    /// Who really asked, where the user is impersonated.
+    pub impersonator: Option<String>,
+    /// For whom the token was issued; empty for other credentials.
+    pub audiences: Vec<String>,
+}
+
+/// Why a credential is not believed. To the caller all of them are `Unauthorized`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticationError {
+    /// Nobody's token.
+    #[error("invalid bearer token")]
+    UnknownToken,
+    /// A token of a service account that does not hold; the text is the server's.
+    #[error("{0}")]
+    Token(String),
+    /// A certificate without a name.
+    #[error("the client certificate has no common name")]
+    Certificate,
+}
+
+/// Everyone the sandbox knows, and the keys of its tokens.
+pub struct Identities {
+    store: Store,
+    stamps: Stamps,
+    faults: Faults,
+    keys: TokenKeys,
+    /// By the digest of the token: its id and user.
+    tokens: RwLock<HashMap<[u8; 32], Identity>>,
+}
+
+// === impl User ===
+
+impl User {
+    /// A user in groups; that of everyone authenticated is added.
+    #[must_use]
+    pub fn authenticated(name: &str, groups: &[&str]) -> Self {
+        let mut groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        if !groups.iter().any(|group| group == AUTHENTICATED) {
+            groups.push(AUTHENTICATED.to_owned());
+        }
+        Self { name: name.to_owned(), groups, ..Self::default() }
+    }
+
+    /// As reviews show a user.
+    #[must_use]
+    pub fn write(&self) -> Value {
+        let mut user = json!({"username": self.name});
+        if !self.uid.is_empty() {
+            user["uid"] = self.uid.as_str().into();
+        }
+        if !self.groups.is_empty() {
+            user["groups"] = json!(self.groups);
+        }
+        if !self.extra.is_empty() {
+            user["extra"] = json!(self.extra);
+        }
+        user
+    }
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// Whoever shows nothing.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        let groups = vec![UNAUTHENTICATED.to_owned()];
+        Self { user: User { name: ANONYMOUS.to_owned(), groups, ..User::default() }, ..Self::default() }
+    }
+}
+
+// === impl Identities ===
+
+impl Identities {
+    /// Nobody but the service accounts of the store.
+    #[must_use]
+    pub fn new(store: Store, stamps: Stamps, keys: TokenKeys, faults: Faults) -> Self {
+        Self { store, stamps, faults, keys, tokens: RwLock::new(HashMap::new()) }
+    }
+
+    /// Makes a static token known, under an id for journals and faults.
+    pub fn add_token(&self, token: &Secret<String>, id: &str, user: User) {
+        let identity = Identity { user, token_id: Some(id.to_owned()), ..Identity::default() };
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        tokens.insert(digest(token.expose()), identity);
+    }
+
+    /// Forgets the static tokens of an id.
+    pub fn remove_token(&self, id: &str) {
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|_, identity| identity.token_id.as_deref() != Some(id));
+    }
+
+    /// Names the caller. A certificate that the TLS layer has verified comes first,
+    /// then the `Authorization` header; without either it is [`Identity::anonymous`].
+    ///
+    /// # Errors
+    /// [`AuthenticationError`]: a credential was shown and does not hold.
+    pub fn authenticate(
+        &self,
+        headers: &http::HeaderMap,
+        certificate: Option<&[u8]>,
+    ) -> Result<Identity, AuthenticationError> {
+        if let Some(certificate) = certificate {
+            return certificate::identity(certificate).ok_or(AuthenticationError::Certificate);
+        }
+        match bearer(headers) {
+            Some(token) => self.authenticate_token(token, &[]),
+            None => Ok(Identity::anonymous()),
+        }
+    }
+
+    /// Names whom a token belongs to; audiences (empty: the sandbox itself) are for
+    /// whom it must have been issued. Static tokens hold for every audience.
+    ///
+    /// # Errors
+    /// [`AuthenticationError`].
+    pub fn authenticate_token(&self, token: &str, audiences: &[String]) -> Result<Identity, AuthenticationError> {
+        let known = self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(&digest(token)).cloned();
+        let identity = match known {
+            Some(identity) => identity,
+            None => self.authenticate_service_account(token, audiences)?,
+        };
+        if self.faults.is_expired(identity.token_id.as_deref()) {
+            return Err(AuthenticationError::Token("service account token has expired".to_owned()));
+        }
+        Ok(identity)
+    }
+
+    /// The keys that tokens are signed with.
+    #[must_use]
+    pub fn keys(&self) -> &TokenKeys {
+        &self.keys
+    }
+}
+
+impl std::fmt::Debug for Identities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identities").finish_non_exhaustive()
+    }
+}
+
+/// `system:serviceaccount:<namespace>:<name>`.
+#[must_use]
+pub fn service_account_name(namespace: &str, name: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{name}")
+}
+
+/// The groups of a service account, without that of everyone authenticated.
+#[must_use]
+pub fn service_account_groups(namespace: &str) -> Vec<String> {
+    vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
+}
+
+/// Namespace and name of a service account's user name.
+#[must_use]
+pub fn split_service_account(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
+}
+
+fn bearer(headers: &http::HeaderMap) -> Option<&str> {
+    let header = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?.trim();
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}

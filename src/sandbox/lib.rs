@@ -1,0 +1,14 @@
+//! A Kubernetes API server inside the process: discovery, OpenAPI, reads, watches
+//! and writes over TLS, with state in memory or in one file.
+//!
+//! [`store`] holds the objects and their history, [`kinds`] says what kinds there
+//! are and how they behave, [`fields`] keeps who owns which field, [`serve`] speaks
+//! HTTP and calls the [`hooks`]. Time and randomness come from whoever starts it.
+
+pub mod failure;
+pub mod fields;
+pub mod hooks;
+pub mod kinds;
+pub mod serve;
+pub mod stamp;
+pub mod store;

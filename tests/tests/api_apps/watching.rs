@@ -1,0 +1,134 @@
+//! Watches: what they begin with, what they tell, and when they end.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use argosy_proto::application::{ApplicationDeleteRequest, ApplicationPatchRequest, ApplicationQuery, ResourcesQuery};
+use argosy_proto::v1alpha1::ApplicationWatchEvent;
+use argosy_tests::{config_map, eventually};
+use futures::StreamExt as _;
+use serde_json::json;
+use tonic::Code;
+
+use super::case::{Case, PATIENCE, message, next};
+
+fn told(event: &ApplicationWatchEvent) -> (&str, &str) {
+    let metadata = event.application.as_ref().and_then(|app| app.metadata.as_ref());
+    (&event.r#type, metadata.map_or("", |m| &m.name))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_begins_with_what_is_there_and_tells_what_comes_changes_and_goes() -> anyhow::Result<()> {
+    let case = Case::new("watched").await?;
+    case.commit(&[("map.yaml", &config_map("map", "x"))])?;
+    let labelled = |name: &str| case.named(name).set("/metadata/labels", json!({"set": "watched"}));
+    case.create(&labelled("watched-a")).await?;
+    let selector = json!({"selector": "set=watched"});
+    let mut events = case.watch(selector.clone()).await?;
+    assert_eq!(told(&next(&mut events).await?), ("ADDED", "watched-a"));
+    case.create(&labelled("watched-b")).await?;
+    let is = async |events: &mut _, wanted: (&str, &str)| {
+        // The controller writes statuses meanwhile.
+        loop {
+            let event = next(events).await?;
+            if told(&event) == wanted {
+                return anyhow::Ok(event);
+            }
+            assert_eq!(event.r#type, "MODIFIED", "{:?} before {wanted:?}", told(&event));
+        }
+    };
+    is(&mut events, ("ADDED", "watched-b")).await?;
+    let patch = json!({"name": "watched-a", "patchType": "merge", "patch": r#"{"metadata":{"labels":{"seen":"yes"}}}"#});
+    let patched = case.api.applications().patch(message::<ApplicationPatchRequest>(patch)).await?.into_inner();
+    let patched = patched.metadata.context("metadata")?.resource_version;
+    loop {
+        let event = is(&mut events, ("MODIFIED", "watched-a")).await?;
+        let metadata = event.application.and_then(|app| app.metadata).context("metadata")?;
+        if metadata.labels.contains_key("seen") {
+            break;
+        }
+    }
+
+    // From a version on, only what came later; of one application its state in any case.
+    let mut later = case.watch(json!({"selector": "set=watched", "resourceVersion": patched})).await?;
+    let mut alone = case.watch(json!({"name": "watched-b", "resourceVersion": patched})).await?;
+    assert_eq!(told(&next(&mut alone).await?).1, "watched-b");
+    let delete = json!({"name": "watched-b", "cascade": false});
+    case.api.applications().delete(message::<ApplicationDeleteRequest>(delete)).await?;
+    for stream in [&mut events, &mut later, &mut alone] {
+        is(stream, ("DELETED", "watched-b")).await?;
+    }
+    let begin = next(&mut case.watch(selector).await?).await?;
+    assert_eq!(told(&begin), ("ADDED", "watched-a"), "what is gone is no longer told of");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_read_a_watch_as_events_and_other_clients_as_lines() -> anyhow::Result<()> {
+    let case = Case::new("streamed").await?;
+    case.commit(&[("map.yaml", &config_map("map", "x"))])?;
+    case.create(&case.app()).await?;
+    for (accept, start) in [("text/event-stream", "data: "), ("application/json", "")] {
+        let path = "/api/v1/stream/applications?name=streamed&fields=result.type,result.application.metadata.name";
+        let request = case.api.rest(reqwest::Method::GET, path).header("accept", accept);
+        let response = request.send().await?.error_for_status()?;
+        let kind = response.headers()["content-type"].to_str()?.to_owned();
+        assert!(kind.starts_with(accept), "{kind}");
+        let mut body = response.bytes_stream();
+        let mut text = String::new();
+        while !text.contains('\n') {
+            let part = tokio::time::timeout(PATIENCE, body.next()).await?.context("the stream ended")??;
+            text.push_str(&String::from_utf8_lossy(&part));
+        }
+        let line = text.lines().next().and_then(|line| line.strip_prefix(start)).context("a line")?;
+        let event: serde_json::Value = serde_json::from_str(line)?;
+        let wanted = json!({"result": {"type": "ADDED", "application": {"metadata": {"name": "streamed"}}}});
+        assert_eq!(event, wanted, "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_reader_may_no_longer_read() -> anyhow::Result<()> {
+    let case = Case::new("reader").await?;
+    case.deployed(&[("map.yaml", &config_map("map", "x"))]).await?;
+    let reader = case.account("p, reader, applications, get, default/reader, allow").await?;
+    let query = || message::<ApplicationQuery>(json!({"name": "reader"}));
+    eventually(PATIENCE, || async { reader.applications().get(query()).await.map_err(anyhow::Error::from) }).await;
+    let mut trees =
+        reader.applications().watch_resource_tree(case_tree()).await.context("watching the tree")?.into_inner();
+    next(&mut trees).await?;
+    let mut events = reader.applications().watch(query()).await.context("watching")?.into_inner();
+    assert_eq!(told(&next(&mut events).await?), ("ADDED", "reader"));
+
+    case.policy("")?;
+    let ended = async {
+        loop {
+            if let Err(status) = trees.message().await {
+                return status;
+            }
+        }
+    };
+    let status = tokio::time::timeout(PATIENCE, ended).await?;
+    assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "permission denied"));
+    // The other stays, and is told nothing more.
+    case.api.applications().patch(case.request::<ApplicationPatchRequest>(
+        json!({"patchType": "merge", "patch": r#"{"metadata":{"labels":{"secret":"yes"}}}"#}),
+    )).await?;
+    let quiet = async {
+        while let Ok(Some(event)) = events.message().await {
+            let labels = event.application.and_then(|app| app.metadata).unwrap_or_default().labels;
+            assert!(!labels.contains_key("secret"), "it may no longer be read");
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(500), quiet).await;
+    // With the session's end it ends too.
+    let mut events = case.watch(json!({"name": "reader"})).await?;
+    next(&mut events).await?;
+    drop(events);
+    Ok(())
+}
+
+fn case_tree() -> ResourcesQuery {
+    message(json!({"applicationName": "reader"}))
+}
