@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Controller(Box<Controller>),
     /// Runs an API replica: gRPC, REST, sign-in and webhooks on one port.
     Server(Box<Server>),
+    /// Prints the configuration of Dex that the settings make, for a Dex that runs
+    /// beside Argosy. It has secrets in it.
+    DexConfig(Box<HomeArgs>),
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod controller;
+mod dex_config;
 mod server;
 
 use anyhow::Context as _;
@@ -15,6 +16,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Controller(options) => controller::run(*options),
         Command::Server(options) => server::run(*options),
+        Command::DexConfig(home) => dex_config::run(&home),
     }
 }
 

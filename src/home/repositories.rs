@@ -71,6 +71,12 @@ impl Repositories {
         self.with_trust(self.read.resolve(url, project))
     }
 
+    /// How a repository that is not declared would be read: as described, with the
+    /// credentials of a template where it has none of its own.
+    pub fn complete(&self, described: RepoCredentials) -> RepoCredentials {
+        self.with_trust(self.read.inherit(described))
+    }
+
     /// How the hydrator writes to a repository on behalf of a project.
     pub fn resolve_write(&self, url: &str, project: &str) -> RepoCredentials {
         self.with_trust(self.write.resolve(url, project))

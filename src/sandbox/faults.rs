@@ -1,9 +1,14 @@
 //! What a test makes go wrong: slow answers, 429, 500, 410, ended watches, expired
 //! tokens, and a pause in which nothing is answered.
 //!
-//! The serving code asks [`Faults::before`] ahead of each request and races every
-//! watch with [`Faults::watch_end`]; authentication asks [`Faults::is_expired`].
-//! Without rules that costs one look at a lock.
+//! The serving code asks [`Observation`] ahead of each request; authentication asks
+//! [`Faults::is_expired`]. Without rules that costs one look at a lock.
+//! [`Faults::resumed`] and [`Faults::watch_end`] are for code that serves: the one
+//! holds a request during a pause, the other ends watches that run.
+
+mod observer;
+
+pub use observer::Observation;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +29,12 @@ pub enum Fault {
     },
     /// 500.
     InternalError,
-    /// 410, as for a version that is too old; within a watch, as its error event.
+    /// 410, as for a version that is too old.
     Gone,
+    /// A watch breaks off after a while.
+    WatchDrops(Duration),
+    /// A watch says 410 after a while, and ends.
+    WatchExpires(Duration),
 }
 
 /// To which requests a fault happens; absent parts are any.
@@ -103,7 +112,7 @@ impl Faults {
     }
 
     /// Adds a rule. Of several that concern a request, latencies add up and the
-    /// first other fault counts.
+    /// first refusal counts.
     pub fn add(&self, rule: FaultRule) -> RuleId {
         let id = RuleId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
         lock(&self.shared.rules).push((id, rule));
@@ -154,19 +163,6 @@ impl Faults {
         expired.all || id.is_some_and(|id| expired.ids.contains(id))
     }
 
-    /// Lets a request wait as long as it has to.
-    ///
-    /// # Errors
-    /// The fault it is to be answered with: never a latency.
-    pub async fn before(&self, verb: &str, resource: &str, namespace: &str) -> Result<(), Fault> {
-        self.resumed().await;
-        let (latency, fault) = self.draw(verb, resource, namespace);
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
-        fault.map_or(Ok(()), Err)
-    }
-
     /// Ends when running watches are to end; call it as the watch begins.
     pub fn watch_end(&self) -> impl Future<Output = WatchEnd> + Send + use<> {
         let mut ended = self.shared.ended.subscribe();
@@ -180,27 +176,25 @@ impl Faults {
         }
     }
 
-    async fn resumed(&self) {
+    /// Waits for the end of a pause, if there is one.
+    pub async fn resumed(&self) {
         if *self.shared.paused.borrow() {
             // The sender lives in `self`, so that waiting cannot fail.
             let _ = self.shared.paused.subscribe().wait_for(|paused| !paused).await;
         }
     }
 
-    fn draw(&self, verb: &str, resource: &str, namespace: &str) -> (Duration, Option<Fault>) {
+    /// What happens to a request; counts it for the rules that concern it.
+    #[must_use]
+    pub fn draw(&self, verb: &str, resource: &str, namespace: &str) -> Vec<Fault> {
         let mut rules = lock(&self.shared.rules);
-        let mut latency = Duration::ZERO;
-        let mut fault = None;
+        let mut faults = Vec::new();
         for (_, rule) in rules.iter_mut().filter(|(_, rule)| rule.concerns(verb, resource, namespace)) {
-            match rule.fault {
-                Fault::Latency(more) => latency += more,
-                _ if fault.is_some() => continue,
-                other => fault = Some(other),
-            }
+            faults.push(rule.fault);
             rule.times = rule.times.map(|times| times.saturating_sub(1));
         }
         rules.retain(|(_, rule)| rule.times != Some(0));
-        (latency, fault)
+        faults
     }
 }
 
@@ -212,38 +206,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_rule_counts_for_its_requests_and_as_often_as_it_says() {
+    #[test]
+    fn a_rule_counts_for_its_requests_and_as_often_as_it_says() {
         let faults = Faults::none();
         let rule = FaultRule { times: Some(2), ..FaultRule::always(Fault::InternalError) };
         faults.add(FaultRule { resource: Some("pods".to_owned()), ..rule });
-        assert_eq!(faults.before("get", "secrets", "a").await, Ok(()));
-        assert_eq!(faults.before("get", "pods", "a").await, Err(Fault::InternalError));
-        assert_eq!(faults.before("list", "pods", "b").await, Err(Fault::InternalError));
-        assert_eq!(faults.before("list", "pods", "b").await, Ok(()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn latencies_add_up_before_the_fault() {
-        let faults = Faults::none();
-        faults.add(FaultRule::always(Fault::Latency(Duration::from_secs(1))));
-        faults.add(FaultRule::always(Fault::Latency(Duration::from_secs(2))));
-        let id = faults.add(FaultRule::always(Fault::TooManyRequests { retry_after: 3 }));
-        let start = tokio::time::Instant::now();
-        assert_eq!(faults.before("get", "pods", "").await, Err(Fault::TooManyRequests { retry_after: 3 }));
-        assert_eq!(start.elapsed(), Duration::from_secs(3));
-        faults.remove(id);
-        assert_eq!(faults.before("get", "pods", "").await, Ok(()));
+        assert_eq!(faults.draw("get", "secrets", "a"), vec![]);
+        assert_eq!(faults.draw("get", "pods", "a"), vec![Fault::InternalError]);
+        assert_eq!(faults.draw("list", "pods", "b"), vec![Fault::InternalError]);
+        assert_eq!(faults.draw("list", "pods", "b"), vec![]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_requests_until_it_ends() {
         let faults = Faults::none();
         faults.pause();
-        let waiting = tokio::time::timeout(Duration::from_secs(60), faults.before("get", "pods", "")).await;
-        assert!(waiting.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(60), faults.resumed()).await.is_err());
         faults.resume();
-        assert_eq!(faults.before("get", "pods", "").await, Ok(()));
+        faults.resumed().await;
     }
 
     #[tokio::test]

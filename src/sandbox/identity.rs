@@ -1,7 +1,7 @@
 //! Who is asking: static tokens, client certificates and the tokens of service
 //! accounts.
 //!
-//! [`Identities::authenticate`] names the caller of a request. A token of a service
+//! [`Identities::identify`] names the caller of a request. A token of a service
 //! account is believed only while the account, and the Secret, Pod or Node it is
 //! bound to, are in the store: a deleted Secret ends its token at once. Tokens are
 //! kept as digests and appear in no error; journals show a caller's token id.
@@ -15,21 +15,23 @@ mod request;
 mod tests;
 mod validate;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use argosy_model::Secret;
+use http::HeaderMap;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::failure::Failure;
 use crate::faults::Faults;
+use crate::hooks::{Authenticator, Caller};
 use crate::stamp::Stamps;
 use crate::store::Store;
 
 pub use claims::{Bound, Ref};
-pub use impersonate::{ImpersonationError, impersonate};
+pub use impersonate::impersonate;
 pub use keys::{KeyError, TokenKeys};
-pub use request::TokenRequestError;
 
 /// The name of whoever shows nothing.
 pub const ANONYMOUS: &str = "system:anonymous";
@@ -41,32 +43,6 @@ pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// The extra field that names the credential a caller used.
 pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
-
-/// Who somebody is, as roles and reviews see them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct User {
-    /// The name, `system:serviceaccount:<namespace>:<name>` for service accounts.
-    pub name: String,
-    /// The uid, where there is one.
-    pub uid: String,
-    /// The groups.
-    pub groups: Vec<String>,
-    /// Whatever else is known.
-    pub extra: BTreeMap<String, Vec<String>>,
-}
-
-/// The caller of a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// As whom the request is done.
-    pub user: User,
-    /// Which credential was shown: the id of a token or the digest of a certificate. Never the credential.
-    pub token_id: Option<String>,
-    /// Who really asked, where the user is impersonated.
-    pub impersonator: Option<String>,
-    /// For whom the token was issued; empty for other credentials.
-    pub audiences: Vec<String>,
-}
 
 /// Why a credential is not believed. To the caller all of them are `Unauthorized`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,49 +64,8 @@ pub struct Identities {
     stamps: Stamps,
     faults: Faults,
     keys: TokenKeys,
-    /// By the digest of the token: its id and user.
-    tokens: RwLock<HashMap<[u8; 32], Identity>>,
-}
-
-// === impl User ===
-
-impl User {
-    /// A user in groups; that of everyone authenticated is added.
-    #[must_use]
-    pub fn authenticated(name: &str, groups: &[&str]) -> Self {
-        let mut groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
-        if !groups.iter().any(|group| group == AUTHENTICATED) {
-            groups.push(AUTHENTICATED.to_owned());
-        }
-        Self { name: name.to_owned(), groups, ..Self::default() }
-    }
-
-    /// As reviews show a user.
-    #[must_use]
-    pub fn write(&self) -> Value {
-        let mut user = json!({"username": self.name});
-        if !self.uid.is_empty() {
-            user["uid"] = self.uid.as_str().into();
-        }
-        if !self.groups.is_empty() {
-            user["groups"] = json!(self.groups);
-        }
-        if !self.extra.is_empty() {
-            user["extra"] = json!(self.extra);
-        }
-        user
-    }
-}
-
-// === impl Identity ===
-
-impl Identity {
-    /// Whoever shows nothing.
-    #[must_use]
-    pub fn anonymous() -> Self {
-        let groups = vec![UNAUTHENTICATED.to_owned()];
-        Self { user: User { name: ANONYMOUS.to_owned(), groups, ..User::default() }, ..Self::default() }
-    }
+    /// By the digest of the token.
+    tokens: RwLock<HashMap<[u8; 32], Caller>>,
 }
 
 // === impl Identities ===
@@ -143,52 +78,56 @@ impl Identities {
     }
 
     /// Makes a static token known, under an id for journals and faults.
-    pub fn add_token(&self, token: &Secret<String>, id: &str, user: User) {
-        let identity = Identity { user, token_id: Some(id.to_owned()), ..Identity::default() };
+    pub fn add_token(&self, token: &Secret<String>, id: &str, user: Caller) {
+        let caller = Caller { token_id: Some(id.to_owned()), ..user };
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
-        tokens.insert(digest(token.expose()), identity);
+        tokens.insert(digest(token.expose()), caller);
     }
 
     /// Forgets the static tokens of an id.
     pub fn remove_token(&self, id: &str) {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
-        tokens.retain(|_, identity| identity.token_id.as_deref() != Some(id));
+        tokens.retain(|_, caller| caller.token_id.as_deref() != Some(id));
     }
 
-    /// Names the caller. A certificate that the TLS layer has verified comes first,
-    /// then the `Authorization` header; without either it is [`Identity::anonymous`].
+    /// Names whoever shows a credential, before any impersonation. A certificate that
+    /// the TLS layer has verified comes first, then the `Authorization` header;
+    /// without either it is [`anonymous`].
     ///
     /// # Errors
     /// [`AuthenticationError`]: a credential was shown and does not hold.
-    pub fn authenticate(
-        &self,
-        headers: &http::HeaderMap,
-        certificate: Option<&[u8]>,
-    ) -> Result<Identity, AuthenticationError> {
+    pub fn identify(&self, headers: &HeaderMap, certificate: Option<&[u8]>) -> Result<Caller, AuthenticationError> {
         if let Some(certificate) = certificate {
-            return certificate::identity(certificate).ok_or(AuthenticationError::Certificate);
+            return certificate::caller(certificate).ok_or(AuthenticationError::Certificate);
         }
         match bearer(headers) {
-            Some(token) => self.authenticate_token(token, &[]),
-            None => Ok(Identity::anonymous()),
+            Some(token) => self.authenticate_token(token, &[]).map(|(caller, _)| caller),
+            None => Ok(anonymous()),
         }
     }
 
-    /// Names whom a token belongs to; audiences (empty: the sandbox itself) are for
-    /// whom it must have been issued. Static tokens hold for every audience.
+    /// Names whom a token belongs to and the audiences it is good for; `audiences`
+    /// (empty: the sandbox itself) are for whom it must have been issued. Static
+    /// tokens hold for every audience.
     ///
     /// # Errors
     /// [`AuthenticationError`].
-    pub fn authenticate_token(&self, token: &str, audiences: &[String]) -> Result<Identity, AuthenticationError> {
+    pub fn authenticate_token(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<(Caller, Vec<String>), AuthenticationError> {
+        let own = [ISSUER.to_owned()];
+        let wanted = if audiences.is_empty() { own.as_slice() } else { audiences };
         let known = self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(&digest(token)).cloned();
-        let identity = match known {
-            Some(identity) => identity,
-            None => self.authenticate_service_account(token, audiences)?,
+        let (caller, audiences) = match known {
+            Some(caller) => (caller, wanted.to_vec()),
+            None => self.authenticate_service_account(token, wanted)?,
         };
-        if self.faults.is_expired(identity.token_id.as_deref()) {
+        if self.faults.is_expired(caller.token_id.as_deref()) {
             return Err(AuthenticationError::Token("service account token has expired".to_owned()));
         }
-        Ok(identity)
+        Ok((caller, audiences))
     }
 
     /// The keys that tokens are signed with.
@@ -198,10 +137,53 @@ impl Identities {
     }
 }
 
+impl Authenticator for Identities {
+    fn authenticate(&self, headers: &HeaderMap, certificate: Option<&[u8]>) -> Result<Caller, Failure> {
+        let caller = self.identify(headers, certificate).map_err(|error| {
+            // The caller is not told why; whoever runs the sandbox may want to know.
+            tracing::debug!(%error, "a credential was refused");
+            Failure::unauthorized()
+        })?;
+        impersonate(headers, caller, &self.store)
+    }
+}
+
 impl std::fmt::Debug for Identities {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Identities").finish_non_exhaustive()
     }
+}
+
+/// Whoever shows nothing.
+#[must_use]
+pub fn anonymous() -> Caller {
+    Caller { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..Caller::default() }
+}
+
+/// A user in groups; that of everyone authenticated is added.
+#[must_use]
+pub fn user(name: &str, groups: &[&str]) -> Caller {
+    let mut groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+    if !groups.iter().any(|group| group == AUTHENTICATED) {
+        groups.push(AUTHENTICATED.to_owned());
+    }
+    Caller { name: name.to_owned(), groups, ..Caller::default() }
+}
+
+/// A user as reviews show it.
+#[must_use]
+pub fn user_info(user: &Caller) -> Value {
+    let mut shown = json!({"username": user.name});
+    if !user.uid.is_empty() {
+        shown["uid"] = user.uid.as_str().into();
+    }
+    if !user.groups.is_empty() {
+        shown["groups"] = json!(user.groups);
+    }
+    if !user.extra.is_empty() {
+        shown["extra"] = json!(user.extra);
+    }
+    shown
 }
 
 /// `system:serviceaccount:<namespace>:<name>`.
@@ -223,7 +205,7 @@ pub fn split_service_account(user: &str) -> Option<(&str, &str)> {
     (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
 }
 
-fn bearer(headers: &http::HeaderMap) -> Option<&str> {
+fn bearer(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?.trim();
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();

@@ -10,52 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::identity::Identity;
+use crate::hooks::Record;
 
 /// How many writes are kept unless configured.
 pub const DEFAULT_CAPACITY: usize = 10_000;
-
-/// One write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// When it ended.
-    pub time: jiff::Timestamp,
-    /// As whom it was done.
-    pub user: String,
-    /// Who asked, where the user was impersonated.
-    pub impersonator: Option<String>,
-    /// Which credential was shown.
-    pub token_id: Option<String>,
-    /// What was written.
-    pub write: Write,
-    /// The HTTP status of the answer.
-    pub code: u16,
-    /// The version that came of it; `None` where nothing was written.
-    pub version: Option<u64>,
-}
-
-/// What a write is to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Write {
-    /// `create`, `update`, `patch`, `apply`, `delete`, `deletecollection`.
-    pub verb: String,
-    /// API group, empty for core.
-    pub group: String,
-    /// Plural.
-    pub resource: String,
-    /// Empty for the object itself.
-    pub subresource: String,
-    /// Empty at the cluster scope.
-    pub namespace: String,
-    /// Empty for collections.
-    pub name: String,
-    /// Who manages the fields, where the request says.
-    pub field_manager: String,
-    /// The client's `User-Agent`.
-    pub user_agent: String,
-    /// Whether nothing was to be kept.
-    pub dry_run: bool,
-}
 
 /// The journal of one sandbox; clones are the same.
 #[derive(Clone, Debug)]
@@ -66,7 +24,7 @@ pub struct Journal {
 #[derive(Debug)]
 struct Shared {
     capacity: usize,
-    entries: Mutex<VecDeque<Entry>>,
+    entries: Mutex<VecDeque<Record>>,
     /// How many there ever were.
     count: watch::Sender<u64>,
 }
@@ -81,19 +39,13 @@ impl Journal {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Adds a write.
-    pub fn record(&self, time: jiff::Timestamp, by: &Identity, write: Write, code: u16, version: Option<u64>) {
-        let entry = Entry {
-            time,
-            user: by.user.name.clone(),
-            impersonator: by.impersonator.clone(),
-            token_id: by.token_id.clone(),
-            write,
-            code,
-            version,
-        };
+    /// Adds a request, if it was a write.
+    pub fn record(&self, record: Record) {
+        if !is_write(&record) {
+            return;
+        }
         let mut entries = self.lock();
-        entries.push_back(entry);
+        entries.push_back(record);
         while entries.len() > self.shared.capacity {
             entries.pop_front();
         }
@@ -102,7 +54,7 @@ impl Journal {
 
     /// The writes, oldest first.
     #[must_use]
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<Record> {
         self.lock().iter().cloned().collect()
     }
 
@@ -120,7 +72,7 @@ impl Journal {
     }
 
     /// Waits until an entry satisfies a condition, and returns the first that does.
-    pub async fn wait_for(&self, mut wanted: impl FnMut(&Entry) -> bool) -> Entry {
+    pub async fn wait_for(&self, mut wanted: impl FnMut(&Record) -> bool) -> Record {
         let mut count = self.shared.count.subscribe();
         loop {
             count.mark_unchanged();
@@ -133,7 +85,7 @@ impl Journal {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Record>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -144,32 +96,51 @@ impl Default for Journal {
     }
 }
 
+fn is_write(record: &Record) -> bool {
+    matches!(
+        record.attributes.verb.as_str(),
+        "create" | "update" | "patch" | "apply" | "delete" | "deletecollection"
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use http::StatusCode;
 
-    fn write(journal: &Journal, name: &str) {
-        let by = Identity { token_id: Some("t1".to_owned()), ..Identity::anonymous() };
-        let write = Write { verb: "create".to_owned(), name: name.to_owned(), ..Write::default() };
-        journal.record(jiff::Timestamp::UNIX_EPOCH, &by, write, 201, Some(7));
+    use super::*;
+    use crate::hooks::{Attributes, Caller};
+
+    fn request(journal: &Journal, verb: &str, name: &str) {
+        let caller = Caller { token_id: Some("t1".to_owned()), ..Caller::default() };
+        let attributes = Attributes { verb: verb.to_owned(), name: name.to_owned(), ..Attributes::default() };
+        journal.record(Record {
+            time: jiff::Timestamp::UNIX_EPOCH,
+            caller,
+            attributes,
+            field_manager: String::new(),
+            dry_run: false,
+            code: StatusCode::CREATED,
+            version: Some(7),
+        });
     }
 
     #[test]
     fn it_says_who_wrote_and_how_much_it_forgot() {
         let journal = Journal::new(2);
+        request(&journal, "get", "read");
         for name in ["a", "b", "c"] {
-            write(&journal, name);
+            request(&journal, "create", name);
         }
-        let names: Vec<String> = journal.entries().into_iter().map(|entry| entry.write.name).collect();
+        let names: Vec<String> = journal.entries().into_iter().map(|entry| entry.attributes.name).collect();
         assert_eq!((names, journal.count(), journal.forgotten()), (vec!["b".to_owned(), "c".to_owned()], 3, 1));
-        assert_eq!(journal.entries()[0].token_id.as_deref(), Some("t1"));
+        assert_eq!(journal.entries()[0].caller.token_id.as_deref(), Some("t1"));
     }
 
     #[tokio::test]
     async fn a_test_can_wait_for_a_write() {
         let journal = Journal::default();
-        let waiting = journal.wait_for(|entry| entry.write.name == "late");
-        let (found, ()) = tokio::join!(waiting, async { write(&journal, "late") });
-        assert_eq!(found.code, 201);
+        let waiting = journal.wait_for(|entry| entry.attributes.name == "late");
+        let (found, ()) = tokio::join!(waiting, async { request(&journal, "patch", "late") });
+        assert_eq!(found.version, Some(7));
     }
 }

@@ -6,6 +6,7 @@
 //! once. Nothing is denied here, only not permitted; members of
 //! `system:masters` are never asked for a role.
 
+mod authorize;
 mod bootstrap;
 mod decide;
 mod escalation;
@@ -14,15 +15,16 @@ mod rule;
 mod rules_review;
 mod source;
 
+pub use authorize::Rbac;
 pub use bootstrap::bootstrap_objects;
 pub use decide::{Decision, decide};
 pub use escalation::{Escalation, check_binding, check_role};
-pub use forbidden::{forbidden, forbidden_by};
+pub use forbidden::forbidden;
 pub use rule::{Rule, Subject, rules_of};
 pub use rules_review::rules_for_review;
 pub use source::{Binding, RoleRef, RoleSource};
 
-use crate::identity::User;
+use crate::hooks::{Attributes, Caller};
 
 /// The group that may do everything, whatever the roles say.
 pub const MASTERS: &str = "system:masters";
@@ -34,7 +36,7 @@ pub const GROUP: &str = "rbac.authorization.k8s.io";
 #[derive(Clone, Debug)]
 pub struct Access<'a> {
     /// Who.
-    pub user: &'a User,
+    pub user: &'a Caller,
     /// `get`, `list`, `create`, `impersonate` and so on; lower-case HTTP methods for paths.
     pub verb: &'a str,
     /// With what.
@@ -63,6 +65,27 @@ pub struct ResourceTarget<'a> {
     pub namespace: &'a str,
     /// Empty for collections and where the server picks the name.
     pub name: &'a str,
+}
+
+// === impl Access ===
+
+impl<'a> Access<'a> {
+    /// What a request wants.
+    #[must_use]
+    pub fn of(user: &'a Caller, attributes: &'a Attributes) -> Self {
+        let target = if attributes.resource.is_empty() {
+            Target::Path(&attributes.path)
+        } else {
+            Target::Resource(ResourceTarget {
+                group: &attributes.group,
+                resource: &attributes.resource,
+                subresource: &attributes.subresource,
+                namespace: &attributes.namespace,
+                name: &attributes.name,
+            })
+        };
+        Self { user, verb: &attributes.verb, target }
+    }
 }
 
 // === impl ResourceTarget ===

@@ -32,13 +32,38 @@ enum Place {
 /// Puts the [`Caller`] on the request.
 pub(crate) async fn authenticate(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let found = find_token(request.headers());
-    let caller = shared.authority.identify(found.as_ref().map(|(token, _)| token.as_str())).await;
+    let mut caller = shared.authority.identify(found.as_ref().map(|(token, _)| token.as_str())).await;
+    let mut next_token = None;
+    if let Some((token, _)) = &found
+        && let Some(followed) = follow_up(&shared, token).await
+    {
+        caller = followed.0;
+        next_token = Some(followed.1);
+    }
     request.extensions_mut().insert(caller.clone());
     let mut response = next.run(request).await;
-    if let (Some(renewed), Some((_, place))) = (renew(&shared, &caller), found) {
-        hand_out(&shared, &renewed, place, response.headers_mut());
+    if next_token.is_none() {
+        next_token = renew(&shared, &caller);
+    }
+    if let (Some(token), Some((_, place))) = (next_token, found)
+        && !sets_a_token(response.headers())
+    {
+        hand_out(&shared, &token, place, response.headers_mut());
     }
     response
+}
+
+/// The token that follows a provider's one that is about to end, and whom it proves.
+async fn follow_up(shared: &Shared, token: &str) -> Option<(Caller, String)> {
+    let next = shared.authority.sso().renew(token).await?;
+    let caller = shared.authority.identify(Some(next.expose())).await;
+    caller.has_name().then(|| (caller, next.expose().clone()))
+}
+
+/// Whether the answer gives or takes a token itself: signing in and out do.
+fn sets_a_token(headers: &HeaderMap) -> bool {
+    let cookies = headers.get_all(SET_COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    cookies.into_iter().any(|cookie| cookie.starts_with(cookie::TOKEN))
 }
 
 /// A token by the order of the places it may be in.

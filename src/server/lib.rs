@@ -50,6 +50,7 @@ pub use boot::prepare;
 pub use options::{ServerOptions, VersionAnswer};
 pub use server::{Error, Server};
 pub use shared::Random;
+pub use sso::dex_config;
 
 /// The version whose API is spoken, as clients compare it.
 pub const API_VERSION: &str = "v3.5.1";

@@ -33,10 +33,11 @@ pub(super) async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, 
             match acceptor {
                 None => answer(socket, router).await,
                 // A client that does not trust us goes away here; it knows why.
-                Some(acceptor) => match acceptor.accept(socket).await {
-                    Ok(stream) => answer(stream, router).await,
-                    Err(_) => {}
-                },
+                Some(acceptor) => {
+                    if let Ok(stream) = acceptor.accept(socket).await {
+                        answer(stream, router).await;
+                    }
+                }
             }
         });
     }

@@ -25,7 +25,6 @@ spec:
     policies:
     - p, proj:team:deployer, applications, get, team/*, allow
     - p, proj:team:deployer, applications, sync, team/*, allow
-    - p, proj:team:deployer, applications, get, default/*, allow
   - name: idle
 "#;
 

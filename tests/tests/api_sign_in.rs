@@ -215,7 +215,7 @@ async fn a_new_password(world: &ApiWorld, robot: &ApiClient, there: &ApiClient) 
     let (code, words) = refusal(robot.accounts().update_password(change("robot-password", "short")).await);
     assert_eq!(
         (code, &*words),
-        (Code::InvalidArgument, "New password does not match the following expression: ^.{8,32}$.")
+        (Code::InvalidArgument, "new password does not match the following expression: ^.{8,32}$")
     );
     let (code, words) = refusal(robot.accounts().update_password(change("not-it", "another-password")).await);
     assert_eq!((code, &*words), (Code::InvalidArgument, "current password does not match"));

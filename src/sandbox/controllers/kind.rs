@@ -60,6 +60,11 @@ impl Kind {
         ObjectKey::new(self.group, self.resource, namespace, name)
     }
 
+    /// Whether objects that controllers make of this kind say how often their spec changed.
+    pub(crate) fn counts_generations(&self) -> bool {
+        matches!(self.resource, "replicasets" | "jobs" | "pods" | "endpointslices")
+    }
+
     pub(crate) fn is_of(&self, key: &ObjectKey) -> bool {
         *key.group == *self.group && *key.resource == *self.resource
     }

@@ -63,6 +63,9 @@ impl World {
         value["apiVersion"] = kind.api_version().into();
         value["kind"] = kind.name.into();
         self.stamps.stamp(&mut value);
+        if kind.counts_generations() {
+            value["metadata"]["generation"] = 1.into();
+        }
         let key = kind.key(object::namespace(&value), object::name(&value));
         match self.store.create(&key, value) {
             Ok(object) => Ok(Some(object)),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{AUTHENTICATED, CREDENTIAL_ID, Identity, User};
+use super::{AUTHENTICATED, CREDENTIAL_ID};
+use crate::hooks::Caller;
 
 /// Whom a verified certificate names; `None` without a common name.
-pub(super) fn identity(der: &[u8]) -> Option<Identity> {
+pub(super) fn caller(der: &[u8]) -> Option<Caller> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let subject = certificate.subject();
     let name = subject.iter_common_name().find_map(|name| name.as_str().ok())?.to_owned();
@@ -17,8 +18,7 @@ pub(super) fn identity(der: &[u8]) -> Option<Identity> {
     groups.push(AUTHENTICATED.to_owned());
     let id = format!("X509SHA256={}", hex(&Sha256::digest(der)));
     let extra = BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![id.clone()])]);
-    let user = User { name, groups, extra, ..User::default() };
-    Some(Identity { user, token_id: Some(id), ..Identity::default() })
+    Some(Caller { name, groups, extra, token_id: Some(id), ..Caller::default() })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use http::HeaderMap;
 
 use super::{
-    ANONYMOUS, AUTHENTICATED, Identity, UNAUTHENTICATED, User, service_account_groups, service_account_name,
-    split_service_account,
+    ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, service_account_groups, service_account_name, split_service_account,
 };
+use crate::failure::Failure;
+use crate::hooks::Caller;
 use crate::rbac::{Access, ResourceTarget, RoleSource, Target, decide, forbidden};
 
 const USER: &str = "impersonate-user";
@@ -16,52 +17,21 @@ const UID: &str = "impersonate-uid";
 const EXTRA: &str = "impersonate-extra-";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 
-/// Why nobody is impersonated.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ImpersonationError {
-    /// A bad request (400): groups, uid or extras of nobody.
-    #[error("{0}")]
-    Malformed(String),
-    /// The caller may not (403); the whole message is the server's.
-    #[error("{message}")]
-    Forbidden {
-        /// The message.
-        message: String,
-        /// API group of what may not be impersonated.
-        group: &'static str,
-        /// Its resource.
-        resource: &'static str,
-        /// Its name.
-        name: String,
-    },
-}
-
-/// The identity a request is done as: the caller's own, or whom its headers name,
-/// where every part of that is permitted.
+/// As whom a request is done: the caller itself, or whom its headers name, where
+/// every part of that is permitted.
 ///
 /// # Errors
-/// [`ImpersonationError`].
-pub fn impersonate(
-    headers: &HeaderMap,
-    caller: Identity,
-    source: &impl RoleSource,
-) -> Result<Identity, ImpersonationError> {
-    let wanted = Wanted::read(headers)?;
-    let Some(wanted) = wanted else { return Ok(caller) };
-    for part in wanted.targets() {
-        let access = Access { user: &caller.user, verb: "impersonate", target: Target::Resource((&part).into()) };
+/// 400 for groups, uid or extras of nobody; 403 for what is not permitted.
+pub fn impersonate(headers: &HeaderMap, caller: Caller, source: &impl RoleSource) -> Result<Caller, Failure> {
+    let Some(wanted) = Wanted::read(headers)? else { return Ok(caller) };
+    for part in wanted.parts() {
+        let access = Access { user: &caller, verb: "impersonate", target: Target::Resource((&part).into()) };
         let decision = decide(&access, source);
         if !decision.allowed {
-            return Err(ImpersonationError::Forbidden {
-                message: forbidden(&access, &decision.reason),
-                group: part.group,
-                resource: part.resource,
-                name: part.name.clone(),
-            });
+            return Err(forbidden(&access, &decision.reason));
         }
     }
-    let user = wanted.into_user();
-    Ok(Identity { user, impersonator: Some(caller.user.name), ..caller })
+    Ok(Caller { token_id: caller.token_id, impersonator: Some(caller.name), ..wanted.into_user() })
 }
 
 /// What headers ask for.
@@ -84,7 +54,7 @@ struct Part {
 // === impl Wanted ===
 
 impl Wanted {
-    fn read(headers: &HeaderMap) -> Result<Option<Self>, ImpersonationError> {
+    fn read(headers: &HeaderMap) -> Result<Option<Self>, Failure> {
         let one = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let texts = |name| -> Vec<String> {
             headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
@@ -98,17 +68,17 @@ impl Wanted {
         match (wanted.user.is_empty(), more) {
             (false, _) => Ok(Some(wanted)),
             (true, false) => Ok(None),
-            (true, true) => Err(ImpersonationError::Malformed(wanted.without_user())),
+            (true, true) => Err(Failure::bad_request(wanted.without_user())),
         }
     }
 
     /// The complaint, listing object references as Go prints them.
     fn without_user(&self) -> String {
-        let references: Vec<String> = self.targets().iter().map(Part::as_reference).collect();
+        let references: Vec<String> = self.parts().iter().map(Part::as_reference).collect();
         format!("requested [{}] without impersonating a user", references.join(" "))
     }
 
-    fn targets(&self) -> Vec<Part> {
+    fn parts(&self) -> Vec<Part> {
         let part = |group, resource, name: &str| Part {
             group,
             resource,
@@ -133,7 +103,7 @@ impl Wanted {
         parts
     }
 
-    fn into_user(self) -> User {
+    fn into_user(self) -> Caller {
         let mut groups = self.groups;
         let account = split_service_account(&self.user).map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
         if let Some((namespace, _)) = account.as_ref().filter(|_| groups.is_empty()) {
@@ -148,7 +118,7 @@ impl Wanted {
             groups.push(AUTHENTICATED.to_owned());
         }
         let name = account.map_or(self.user, |(namespace, name)| service_account_name(&namespace, &name));
-        User { name, uid: self.uid, groups, extra: self.extra }
+        Caller { name, uid: self.uid, groups, extra: self.extra, ..Caller::default() }
     }
 }
 

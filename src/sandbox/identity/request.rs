@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::claims::{Bound, Claims, LegacyClaims, Ref};
 use super::{ISSUER, Identities, KeyError};
+use crate::failure::{Failure, Fault, Subject};
 use crate::stamp::seconds;
 
 /// Lifetime of a token that nobody asked a lifetime for, in seconds.
@@ -12,64 +13,24 @@ const DEFAULT_LIFETIME: i64 = 3600;
 const MIN_LIFETIME: i64 = 600;
 const MAX_LIFETIME: i64 = 1 << 32;
 
-/// Why no token is issued. Texts are the server's.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenRequestError {
-    /// 400.
-    #[error("{0}")]
-    BadRequest(String),
-    /// 404: the account, or what the token was to be bound to.
-    #[error("{resource} {name:?} not found")]
-    NotFound {
-        /// Plural.
-        resource: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// 422: a field of the request.
-    #[error("{field}: {message}")]
-    Invalid {
-        /// The request's name for its status; empty for problems of the spec.
-        name: String,
-        /// Path of the field.
-        field: &'static str,
-        /// What is wrong, with the value.
-        message: String,
-    },
-    /// 409: it is bound to an object that was replaced.
-    #[error("Operation cannot be fulfilled on {kind} {name:?}: {message}")]
-    Conflict {
-        /// Its kind.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Which uids differ.
-        message: String,
-    },
-    /// 500.
-    #[error("failed to generate token")]
-    Sign(#[source] KeyError),
-}
-
 // === impl Identities ===
 
 impl Identities {
     /// Answers a TokenRequest for a service account: the request, completed, with the token.
     ///
     /// # Errors
-    /// [`TokenRequestError`].
-    pub fn request_token(&self, namespace: &str, account: &str, request: &Value) -> Result<Value, TokenRequestError> {
-        check_name(request, "metadata.name", object::name(request), account, "name")?;
-        check_name(request, "metadata.namespace", object::namespace(request), namespace, "namespace")?;
-        let found = self.core("serviceaccounts", namespace, account).ok_or_else(|| TokenRequestError::NotFound {
-            resource: "serviceaccounts",
-            name: account.to_owned(),
-        })?;
+    /// 404 for an account, or something the token is bound to, that is not there; 409
+    /// when it is another of the same name; 422 for a lifetime that is too short.
+    pub fn request_token(&self, namespace: &str, account: &str, request: &Value) -> Result<Value, Failure> {
+        check_name("metadata.name", object::name(request), account, "name")?;
+        check_name("metadata.namespace", object::namespace(request), namespace, "namespace")?;
+        let found = self.core("serviceaccounts", namespace, account).ok_or_else(|| not_found("serviceaccounts", account))?;
         let uid = object::uid(&found.value);
         let asked = object::uid(request);
         if !asked.is_empty() && asked != uid {
             return Err(conflict(
-                "TokenRequest.authentication.k8s.io",
+                "authentication.k8s.io",
+                "TokenRequest",
                 account,
                 format!("the UID in the token request ({asked}) does not match the UID of the service account ({uid})"),
             ));
@@ -90,7 +51,7 @@ impl Identities {
             expires: now.as_second() + lifetime,
             id: self.stamps.uid(),
         };
-        let token = self.keys.sign(&claims.write()).map_err(TokenRequestError::Sign)?;
+        let token = self.keys.sign(&claims.write()).map_err(|_| Failure::internal("failed to generate token"))?;
         let expires = jiff::Timestamp::from_second(claims.expires).unwrap_or(jiff::Timestamp::MAX);
         let mut spec = json!({"audiences": audiences, "expirationSeconds": lifetime, "boundObjectRef": null});
         spec["boundObjectRef"] = request["spec"]["boundObjectRef"].clone();
@@ -121,7 +82,7 @@ impl Identities {
         namespace: &str,
         account: &str,
         reference: &Value,
-    ) -> Result<Option<Bound>, TokenRequestError> {
+    ) -> Result<Option<Bound>, Failure> {
         if reference.is_null() {
             return Ok(None);
         }
@@ -134,12 +95,12 @@ impl Identities {
             (version, kind) => {
                 let (group, version) = version.split_once('/').unwrap_or(("", version));
                 let message = format!("cannot bind token to object of type {group}/{version}, Kind={kind}");
-                return Err(TokenRequestError::BadRequest(message));
+                return Err(Failure::bad_request(message));
             }
         };
         let found = self
             .core(resource, scope, name)
-            .ok_or_else(|| TokenRequestError::NotFound { resource, name: name.to_owned() })?;
+            .ok_or_else(|| not_found(resource, name))?;
         let target = Ref::to(&found.value);
         let bound = match kind {
             "Secret" => Bound::Secret(target.clone()),
@@ -152,14 +113,14 @@ impl Identities {
                 "the UID in the bound object reference ({asked}) does not match the UID in record. \
                  The object might have been deleted and then recreated"
             );
-            return Err(conflict(kind, name, message));
+            return Err(conflict("", kind, name, message));
         }
         Ok(Some(bound))
     }
 
-    fn bound_pod(&self, account: &str, pod: &Value) -> Result<Bound, TokenRequestError> {
+    fn bound_pod(&self, account: &str, pod: &Value) -> Result<Bound, Failure> {
         if pod["spec"]["serviceAccountName"] != account {
-            return Err(TokenRequestError::BadRequest(format!(
+            return Err(Failure::bad_request(format!(
                 "cannot bind token for serviceaccount {account:?} to pod running with different serviceaccount name."
             )));
         }
@@ -177,24 +138,15 @@ fn audiences(spec: &Value) -> Vec<String> {
     if asked.is_empty() { vec![ISSUER.to_owned()] } else { asked }
 }
 
-fn check_name(
-    request: &Value,
-    field: &'static str,
-    given: &str,
-    wanted: &str,
-    what: &str,
-) -> Result<(), TokenRequestError> {
+fn check_name(field: &'static str, given: &str, wanted: &str, what: &str) -> Result<(), Failure> {
     if given.is_empty() || given == wanted {
         return Ok(());
     }
-    Err(TokenRequestError::Invalid {
-        name: object::name(request).to_owned(),
-        field,
-        message: format!("Invalid value: {given:?}: must match the service account {what} if specified"),
-    })
+    let detail = format!("must match the service account {what} if specified");
+    Err(invalid(wanted, Fault::invalid(field, &given.into(), &detail)))
 }
 
-fn check_lifetime(lifetime: i64) -> Result<(), TokenRequestError> {
+fn check_lifetime(lifetime: i64) -> Result<(), Failure> {
     let problem = if lifetime < MIN_LIFETIME {
         "may not specify a duration less than 10 minutes"
     } else if lifetime > MAX_LIFETIME {
@@ -202,10 +154,17 @@ fn check_lifetime(lifetime: i64) -> Result<(), TokenRequestError> {
     } else {
         return Ok(());
     };
-    let message = format!("Invalid value: {lifetime}: {problem}");
-    Err(TokenRequestError::Invalid { name: String::new(), field: "spec.expirationSeconds", message })
+    Err(invalid("", Fault::invalid("spec.expirationSeconds", &lifetime.into(), problem)))
 }
 
-fn conflict(kind: &str, name: &str, message: String) -> TokenRequestError {
-    TokenRequestError::Conflict { kind: kind.to_owned(), name: name.to_owned(), message }
+fn invalid(name: &str, fault: Fault) -> Failure {
+    Failure::invalid(Subject { group: "authentication.k8s.io", resource: "TokenRequest", name }, &[fault])
+}
+
+fn not_found(resource: &str, name: &str) -> Failure {
+    Failure::not_found(Subject { group: "", resource, name })
+}
+
+fn conflict(group: &str, kind: &str, name: &str, message: String) -> Failure {
+    Failure::conflict(Subject { group, resource: kind, name }, &message)
 }

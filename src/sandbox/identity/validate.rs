@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::claims::{Bound, Claims, LEGACY_ISSUER, LegacyClaims, Ref};
 use super::{
-    AUTHENTICATED, AuthenticationError, CREDENTIAL_ID, ISSUER, Identities, Identity, User, digest,
-    service_account_groups, service_account_name,
+    AUTHENTICATED, AuthenticationError, CREDENTIAL_ID, ISSUER, Identities, digest, service_account_groups,
+    service_account_name,
 };
+use crate::hooks::Caller;
 use crate::store::{Object, ObjectKey};
 
 /// How much clocks may differ, in seconds.
@@ -26,25 +27,25 @@ impl Identities {
     pub(super) fn authenticate_service_account(
         &self,
         token: &str,
-        audiences: &[String],
-    ) -> Result<Identity, AuthenticationError> {
+        wanted: &[String],
+    ) -> Result<(Caller, Vec<String>), AuthenticationError> {
         let claims = self.keys.open(token).ok_or(AuthenticationError::UnknownToken)?;
         match claims["iss"].as_str() {
             Some(ISSUER) => {
                 let claims = Claims::read(&claims).ok_or(AuthenticationError::UnknownToken)?;
-                self.validate(claims, audiences)
+                self.validate(claims, wanted)
             }
             Some(LEGACY_ISSUER) => {
                 let claims = LegacyClaims::read(&claims).ok_or(AuthenticationError::UnknownToken)?;
-                self.validate_legacy(token, &claims)
+                let caller = self.validate_legacy(token, &claims)?;
+                let common: Vec<String> = wanted.iter().filter(|one| *one == ISSUER).cloned().collect();
+                if common.is_empty() { Err(AuthenticationError::UnknownToken) } else { Ok((caller, common)) }
             }
             _ => Err(AuthenticationError::UnknownToken),
         }
     }
 
-    fn validate(&self, claims: Claims, audiences: &[String]) -> Result<Identity, AuthenticationError> {
-        let own = [ISSUER.to_owned()];
-        let wanted = if audiences.is_empty() { own.as_slice() } else { audiences };
+    fn validate(&self, claims: Claims, wanted: &[String]) -> Result<(Caller, Vec<String>), AuthenticationError> {
         let common: Vec<String> = wanted.iter().filter(|one| claims.audiences.contains(one)).cloned().collect();
         if common.is_empty() {
             let problem = format!("token audiences {:?} is invalid for the target audiences {wanted:?}", claims.audiences);
@@ -65,7 +66,7 @@ impl Identities {
         }
         self.check_account(&claims.namespace, &claims.account)?;
         self.check_bound(&claims)?;
-        Ok(identity(claims, common))
+        Ok((caller(claims), common))
     }
 
     fn check_account(&self, namespace: &str, account: &Ref) -> Result<(), AuthenticationError> {
@@ -109,7 +110,7 @@ impl Identities {
         Ok(())
     }
 
-    fn validate_legacy(&self, token: &str, claims: &LegacyClaims) -> Result<Identity, AuthenticationError> {
+    fn validate_legacy(&self, token: &str, claims: &LegacyClaims) -> Result<Caller, AuthenticationError> {
         let refuse = |problem: &str| AuthenticationError::Token(problem.to_owned());
         let secret = self
             .core("secrets", &claims.namespace, &claims.secret)
@@ -122,14 +123,14 @@ impl Identities {
         self.check_account(&claims.namespace, &claims.account)?;
         let mut groups = service_account_groups(&claims.namespace);
         groups.push(AUTHENTICATED.to_owned());
-        let user = User {
+        Ok(Caller {
             name: service_account_name(&claims.namespace, &claims.account.name),
             uid: claims.account.uid.clone(),
             groups,
             extra: BTreeMap::new(),
-        };
-        let id = format!("secret/{}/{}", claims.namespace, claims.secret);
-        Ok(Identity { user, token_id: Some(id), impersonator: None, audiences: vec![ISSUER.to_owned()] })
+            token_id: Some(format!("secret/{}/{}", claims.namespace, claims.secret)),
+            impersonator: None,
+        })
     }
 
     /// An object of the core group.
@@ -145,7 +146,7 @@ impl Identities {
     }
 }
 
-fn identity(claims: Claims, audiences: Vec<String>) -> Identity {
+fn caller(claims: Claims) -> Caller {
     let mut groups = service_account_groups(&claims.namespace);
     groups.push(AUTHENTICATED.to_owned());
     let credential = format!("JTI={}", claims.id);
@@ -166,11 +167,12 @@ fn identity(claims: Claims, audiences: Vec<String>) -> Identity {
         Some(Bound::Node(node)) => tell("node", node),
         Some(Bound::Secret(_)) | None => {}
     }
-    let user = User {
+    Caller {
         name: service_account_name(&claims.namespace, &claims.account.name),
         uid: claims.account.uid,
         groups,
         extra,
-    };
-    Identity { user, token_id: Some(claims.id), impersonator: None, audiences }
+        token_id: Some(claims.id),
+        impersonator: None,
+    }
 }

@@ -3,7 +3,7 @@
 use super::rule::Rule;
 use super::source::{Binding, RoleSource};
 use super::{Access, MASTERS, Subject, Target};
-use crate::identity::User;
+use crate::hooks::Caller;
 
 /// What was decided, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn decide(access: &Access<'_>, source: &impl RoleSource) -> Decision {
 
 /// All rules that `user` has in `namespace` (empty: at the cluster scope), and
 /// the roles that could not be found.
-pub(super) fn rules_for(user: &User, namespace: &str, source: &impl RoleSource) -> (Vec<Rule>, Vec<String>) {
+pub(super) fn rules_for(user: &Caller, namespace: &str, source: &impl RoleSource) -> (Vec<Rule>, Vec<String>) {
     let mut rules = Vec::new();
     let mut problems = Vec::new();
     for (binding, _) in bindings_of(user, namespace, source) {
@@ -53,7 +53,7 @@ pub(super) fn rules_for(user: &User, namespace: &str, source: &impl RoleSource) 
 }
 
 fn bindings_of<'a>(
-    user: &'a User,
+    user: &'a Caller,
     namespace: &str,
     source: &impl RoleSource,
 ) -> impl Iterator<Item = (Binding, Subject)> + use<'a> {

@@ -9,7 +9,7 @@ use super::decide::rules_for;
 use super::rule::{path_covers, quoted_list, rules_of};
 use super::source::{Binding, RoleSource};
 use super::{Access, GROUP, MASTERS, ResourceTarget, Rule, Target, decide};
-use crate::identity::User;
+use crate::hooks::Caller;
 
 /// Why a role or binding may not be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum Escalation {
 ///
 /// # Errors
 /// [`Escalation::Forbidden`] with the reason that goes after `... is forbidden:`.
-pub fn check_role(user: &User, role: &Value, old: Option<&Value>, source: &impl RoleSource) -> Result<(), Escalation> {
+pub fn check_role(user: &Caller, role: &Value, old: Option<&Value>, source: &impl RoleSource) -> Result<(), Escalation> {
     let resource = if role["kind"] == "ClusterRole" { "clusterroles" } else { "roles" };
     let metadata = &role["metadata"];
     let namespace = metadata["namespace"].as_str().unwrap_or_default();
@@ -51,7 +51,7 @@ pub fn check_role(user: &User, role: &Value, old: Option<&Value>, source: &impl 
 /// # Errors
 /// [`Escalation`]; a forbidden one with the reason that goes after `... is forbidden:`.
 pub fn check_binding(
-    user: &User,
+    user: &Caller,
     binding: &Value,
     old: Option<&Value>,
     source: &impl RoleSource,
@@ -68,11 +68,11 @@ pub fn check_binding(
     confirm_no_escalation(user, &binding.namespace, &rules, source)
 }
 
-fn is_master(user: &User) -> bool {
+fn is_master(user: &Caller) -> bool {
     user.groups.iter().any(|group| group == MASTERS)
 }
 
-fn may(user: &User, verb: &str, resource: &str, namespace: &str, name: &str, source: &impl RoleSource) -> bool {
+fn may(user: &Caller, verb: &str, resource: &str, namespace: &str, name: &str, source: &impl RoleSource) -> bool {
     let target = ResourceTarget { group: GROUP, resource, subresource: "", namespace, name };
     decide(&Access { user, verb, target: Target::Resource(target) }, source).allowed
 }
@@ -104,7 +104,7 @@ fn full_authority() -> [Rule; 2] {
 }
 
 fn confirm_no_escalation(
-    user: &User,
+    user: &Caller,
     namespace: &str,
     wanted: &[Rule],
     source: &impl RoleSource,

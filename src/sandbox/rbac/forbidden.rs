@@ -1,14 +1,17 @@
 //! The words for what is not permitted.
 
-use super::{Access, Target};
+use http::StatusCode;
 
-/// Why an access is refused, in Kubernetes' words; `reason` is the decision's.
+use super::{Access, Target};
+use crate::failure::{Failure, Subject};
+
+/// The refusal of an access, in Kubernetes' words; `reason` is the decision's.
 ///
 /// ```text
 /// pods is forbidden: User "jane" cannot list resource "pods" in API group "" in the namespace "default"
 /// ```
 #[must_use]
-pub fn forbidden(access: &Access<'_>, reason: &str) -> String {
+pub fn forbidden(access: &Access<'_>, reason: &str) -> Failure {
     let user = &access.user.name;
     let verb = access.verb;
     let cannot = match &access.target {
@@ -27,15 +30,13 @@ pub fn forbidden(access: &Access<'_>, reason: &str) -> String {
     if !reason.is_empty() {
         why = format!("{why}: {reason}");
     }
-    forbidden_by(&access.target, &why)
-}
-
-/// A refusal for another reason than a missing permission, such as an escalation.
-#[must_use]
-pub fn forbidden_by(target: &Target<'_>, why: &str) -> String {
-    match target {
-        Target::Path(_) => format!("forbidden: {why}"),
-        Target::Resource(target) if target.name.is_empty() => format!("{} is forbidden: {why}", target.qualified()),
-        Target::Resource(target) => format!("{} {:?} is forbidden: {why}", target.qualified(), target.name),
+    match &access.target {
+        Target::Path(_) => {
+            let message = format!("forbidden: {why}");
+            Failure::new(StatusCode::FORBIDDEN, "Forbidden", message).with(serde_json::Map::new())
+        }
+        Target::Resource(target) => {
+            Failure::forbidden(Subject { group: target.group, resource: target.resource, name: target.name }, &why)
+        }
     }
 }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{Access, ResourceTarget, Target};
-use crate::identity::{User, service_account_name};
+use crate::hooks::Caller;
+use crate::identity::service_account_name;
 
 const ALL: &str = "*";
 
@@ -115,7 +116,7 @@ impl Subject {
 
     /// Whether `user` is meant, in a binding of `namespace` (empty for cluster bindings).
     #[must_use]
-    pub fn is(&self, user: &User, namespace: &str) -> bool {
+    pub fn is(&self, user: &Caller, namespace: &str) -> bool {
         match self.kind.as_str() {
             "User" => self.name == user.name,
             "Group" => user.groups.contains(&self.name),

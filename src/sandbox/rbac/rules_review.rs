@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::decide::{rules_for, tell};
 use super::source::RoleSource;
-use crate::identity::User;
+use crate::hooks::Caller;
 
 /// The `status` of a SelfSubjectRulesReview.
 #[must_use]
-pub fn rules_for_review(user: &User, namespace: &str, source: &impl RoleSource) -> Value {
+pub fn rules_for_review(user: &Caller, namespace: &str, source: &impl RoleSource) -> Value {
     let (rules, problems) = rules_for(user, namespace, source);
     let mut resources = Vec::new();
     let mut paths = Vec::new();

@@ -1,10 +1,11 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::failure::Failure;
 use crate::store::{ObjectKey, Store};
 
-fn user(name: &str, groups: &[&str]) -> User {
-    User { name: name.to_owned(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), ..User::default() }
+fn user(name: &str, groups: &[&str]) -> Caller {
+    Caller { name: name.to_owned(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), ..Caller::default() }
 }
 
 fn store(objects: &[Value]) -> Store {
@@ -48,7 +49,7 @@ fn reader() -> Store {
     ])
 }
 
-fn ask(store: &Store, user: &User, verb: &str, target: ResourceTarget<'_>) -> Decision {
+fn ask(store: &Store, user: &Caller, verb: &str, target: ResourceTarget<'_>) -> Decision {
     decide(&Access { user, verb, target: Target::Resource(target) }, store)
 }
 
@@ -115,17 +116,17 @@ fn masters_need_no_role_and_missing_roles_are_told_of() {
 #[test]
 fn refusals_are_worded_as_kubernetes_words_them() {
     let jane = user("jane<b>", &[]);
-    let refuse = |verb, target| forbidden(&Access { user: &jane, verb, target }, "");
+    let refuse = |verb, target| -> Failure { forbidden(&Access { user: &jane, verb, target }, "") };
     assert_eq!(
-        refuse("list", Target::Resource(pods("web"))),
+        refuse("list", Target::Resource(pods("web"))).message,
         "pods is forbidden: User \"jane&lt;b&gt;\" cannot list resource \"pods\" in API group \"\" in the namespace \"web\"",
     );
     let scale = ResourceTarget { group: "apps", resource: "deployments", subresource: "scale", namespace: "", name: "a" };
     assert_eq!(
-        refuse("get", Target::Resource(scale)),
+        refuse("get", Target::Resource(scale)).message,
         "deployments.apps \"a\" is forbidden: User \"jane&lt;b&gt;\" cannot get resource \"deployments/scale\" in API group \"apps\" at the cluster scope",
     );
-    assert_eq!(refuse("get", Target::Path("/x")), "forbidden: User \"jane&lt;b&gt;\" cannot get path \"/x\"");
+    assert_eq!(refuse("get", Target::Path("/x")).message, "forbidden: User \"jane&lt;b&gt;\" cannot get path \"/x\"");
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn a_fresh_cluster_lets_everyone_discover_and_review_themselves() {
         ..ResourceTarget::default()
     };
     assert!(ask(&store, &someone, "create", review).allowed);
-    let path = |user: &User, path| decide(&Access { user, verb: "get", target: Target::Path(path) }, &store).allowed;
+    let path = |user: &Caller, path| decide(&Access { user, verb: "get", target: Target::Path(path) }, &store).allowed;
     assert!(path(&someone, "/apis/apps/v1") && path(&user("a", &["system:unauthenticated"]), "/version"));
     assert!(!ask(&store, &someone, "list", pods("default")).allowed);
     assert!(bootstrap_objects(false).len() < bootstrap_objects(true).len());

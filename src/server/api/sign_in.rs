@@ -106,7 +106,11 @@ impl Api {
 }
 
 fn refuse(error: SignInError) -> ResponseActFuture<Api, Result<(), Status>> {
-    Box::pin(actix::fut::ready(Err(Status::unauthenticated(error.to_string()))))
+    let status = match error {
+        SignInError::NameTooLong => Status::invalid_argument(error.to_string()),
+        _ => Status::unauthenticated(error.to_string()),
+    };
+    Box::pin(actix::fut::ready(Err(status)))
 }
 
 /// Verifies on a thread for blocking work, holding a turn so long.

@@ -25,9 +25,14 @@ pub(super) fn service() -> HealthServer<impl Health> {
     tonic_health::server::health_reporter().1
 }
 
-/// `/healthz`; with `?full=true` the home cluster is asked, too.
+/// What somebody reads who opens the address in a browser.
+const GREETING: &str = "This is the API of Argosy.\n\n\
+    Sign in with the command line:  argocd login <this address> --username admin\n\
+    Read what REST can do:          /swagger-ui\n";
+
+/// `/healthz`; with `?full=true` the home cluster is asked, too. And a word at `/`.
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
-    Router::new().route("/healthz", get(healthz)).with_state(shared)
+    Router::new().route("/healthz", get(healthz)).route("/", get(|| async { GREETING })).with_state(shared)
 }
 
 async fn healthz(State(shared): State<Arc<Shared>>, Query(probe): Query<Probe>) -> (StatusCode, String) {

@@ -54,7 +54,7 @@ use serde::Deserialize;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::caller::caller;
-use crate::gateway::{Download, Error, Gateway, StreamForm};
+use crate::gateway::{Download, Error, Gateway, Query, StreamForm};
 use crate::shared::Shared;
 use read::Answers;
 
@@ -111,7 +111,7 @@ impl Service {
             async move { service.watch(request).await }
         })?;
         let service = self.clone();
-        let download = Download { file_name: |query| format!("{}.log", query.get("name")), line };
+        let download = Download { file_name, line };
         let form = StreamForm { subject: None, download: Some(download) };
         gateway.server_streaming_as("application.ApplicationService/PodLogs", form, move |request| {
             let service = service.clone();
@@ -144,6 +144,12 @@ impl From<FilesDocument> for ApplicationManifestQueryWithFilesWrapper {
 fn subject(event: &ApplicationWatchEvent) -> String {
     let metadata = event.application.as_ref().map(|app| app.metadata());
     metadata.map(|m| format!("{}/{}", m.namespace, m.name)).unwrap_or_default()
+}
+
+/// The name of a log as a file, as Argo CD gives it.
+fn file_name(query: &Query) -> String {
+    let parts = ["namespace", "podName", "container"].map(|name| query.get(name));
+    if parts.iter().any(|part| part.is_empty()) { "log.log".to_owned() } else { format!("{}.log", parts.join("-")) }
 }
 
 /// A line of a log as a file has it.

@@ -72,7 +72,11 @@ impl Service {
             return Err(Status::invalid_argument("must specify URL"));
         }
         match self.shared.home.create_repo_creds(&wanted, access).await {
-            Ok(()) => Ok(named(&wanted)),
+            Ok(()) => {
+                let url = redact::address(&wanted.url);
+                tracing::info!(url, by = caller.username(), "credentials of repositories added");
+                Ok(named(&wanted))
+            }
             Err(Error::AlreadyExists(_)) => self.meet(caller, wanted, request.upsert, access).await,
             Err(error) => Err(from_home(&error)),
         }

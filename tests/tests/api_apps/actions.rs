@@ -52,7 +52,7 @@ async fn actions_are_listed_and_run_with_their_parameters() -> anyhow::Result<()
     let (code, words) = refusal(run(map(json!({"action": "copy"}))).await);
     assert_eq!(code, Code::AlreadyExists, "{words}");
     assert_eq!(refusal(run(map(json!({"action": "shout"}))).await).0, Code::NotFound);
-    assert!(case.events()?.contains("ResourceActionRan: admin ran action say on resource /ConfigMap/map"), "{}", case.events()?);
+    case.told("ResourceActionRan: admin ran action say on resource /ConfigMap/map").await?;
 
     // Built-in ones, by the older request and through REST.
     let query = "namespace=acted&resourceName=web&version=v1&kind=Deployment&group=apps";

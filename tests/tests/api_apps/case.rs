@@ -218,8 +218,18 @@ impl Case {
         self.world.plane.set_config("argocd-rbac-cm", &[(&key, policy)])
     }
 
+    /// Waits for an Event of the application, `Reason: message`.
+    pub(crate) async fn told(&self, event: &str) -> anyhow::Result<()> {
+        let told = poll_until(PATIENCE, || async {
+            let events = self.events()?;
+            ensure!(events.contains(event), "{events}");
+            Ok::<_, anyhow::Error>(())
+        });
+        told.await.map_err(|events| anyhow::anyhow!("no {event:?} in\n{events}"))
+    }
+
     /// The application's Events, one a line.
-    pub(crate) fn events(&self) -> anyhow::Result<String> {
+    fn events(&self) -> anyhow::Result<String> {
         let selector = format!("involvedObject.name={}", self.name);
         let format = "jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}";
         self.world.plane.kubectl_text(&["-n", HOME, "get", "events", "--field-selector", &selector, "-o", format])

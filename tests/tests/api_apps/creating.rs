@@ -138,9 +138,8 @@ async fn the_same_application_again_is_fine_and_another_needs_upsert() -> anyhow
     assert_eq!(reply.refusal(), (3, words.to_owned()));
     let reply = case.api.send(Method::POST, "/api/v1/applications?upsert=true", app.manifest()).await?;
     assert_eq!(reply.ok()?["spec"]["source"]["path"], "app");
-    let events = case.events()?;
-    assert!(events.contains("ResourceCreated: admin created application"), "{events}");
-    assert!(events.contains("ResourceUpdated: admin updated application spec"), "{events}");
+    case.told("ResourceCreated: admin created application").await?;
+    case.told("ResourceUpdated: admin updated application spec").await?;
     Ok(())
 }
 

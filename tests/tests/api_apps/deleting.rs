@@ -23,7 +23,7 @@ async fn a_deletion_takes_the_resources_along_unless_it_is_told_not_to() -> anyh
     delete(&case, json!({"cascade": false})).await?;
     soon("gone without a trace", || is_gone(&case)).await?;
     assert_eq!(case.text("map")?, "x", "its resources stay");
-    assert!(case.events()?.contains("ResourceDeleted: admin deleted application"), "{}", case.events()?);
+    case.told("ResourceDeleted: admin deleted application").await?;
 
     case.create(&case.app()).await?;
     case.synced(json!({})).await?;

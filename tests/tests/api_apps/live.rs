@@ -64,7 +64,7 @@ async fn an_object_is_read_patched_and_deleted_as_part_of_its_application() -> a
     for (kind, text) in [("application/merge-patch+json", "{"), ("text/plain", "{}"), ("application/apply-patch+yaml", "{}")] {
         assert_eq!(refusal(patch(kind, text).await).0, Code::InvalidArgument, "{kind}");
     }
-    assert!(case.events()?.contains("ResourceUpdated: admin patched resource /ConfigMap 'map'"), "{}", case.events()?);
+    case.told("ResourceUpdated: admin patched resource /ConfigMap 'map'").await?;
 
     let delete = async |name: &str, more: Value| {
         let request = case.request::<ApplicationResourceDeleteRequest>(here("apps/Deployment", name, more));
@@ -74,7 +74,7 @@ async fn an_object_is_read_patched_and_deleted_as_part_of_its_application() -> a
     soon("the Deployment gone", || Ok(!case.has("deployment", "web")?)).await?;
     assert!(!case.kubectl(&["get", "replicasets", "-o", "name"])?.is_empty(), "what it owned stays");
     refusal(delete("web", json!({})).await);
-    assert!(case.events()?.contains("ResourceDeleted: admin deleted resource apps/Deployment 'web'"), "{}", case.events()?);
+    case.told("ResourceDeleted: admin deleted resource apps/Deployment 'web'").await?;
     let path = "/api/v1/applications/live/resource?namespace=live&resourceName=map&version=v1&kind=ConfigMap&force=true";
     assert_eq!(case.api.delete(path).await?.ok()?, json!({}));
     soon("the ConfigMap gone", || Ok(!case.has("configmap", "map")?)).await

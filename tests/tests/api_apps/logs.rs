@@ -85,10 +85,10 @@ async fn logs_are_merged_filtered_followed_and_downloaded() -> anyhow::Result<()
     assert_eq!(refusal(read(&case, json!({"untilTime": "yesterday"})).await).0, Code::InvalidArgument);
 
     write();
-    let path = "/api/v1/applications/logged/logs?podName=one&download=true";
+    let path = "/api/v1/applications/logged/logs?namespace=logged&podName=one&container=main&download=true";
     let reply = case.api.get(path).await?;
     assert_eq!((reply.status, &*reply.text), (200, "first\nThird\n"), "{:?}", reply.headers);
-    assert!(reply.header("content-disposition").contains("logged.log"), "{:?}", reply.headers);
+    assert_eq!(reply.header("content-disposition"), "attachment;filename=\"logged-one-main.log\"");
     write();
     let reply = case.api.get("/api/v1/applications/logged/pods/two/logs").await?;
     let first: Value = serde_json::from_str(reply.text.lines().next().unwrap_or_default())?;

@@ -53,7 +53,7 @@ async fn one_operation_at_a_time_and_it_can_be_ended() -> anyhow::Result<()> {
     let ended = case.finished().await?;
     assert_eq!((ended.phase(), ended.message()), ("Failed", "Operation terminated"));
     assert!(!case.has("configmap", "map")?);
-    assert!(case.events()?.contains("ResourceUpdated: admin terminated running operation"), "{}", case.events()?);
+    case.told("ResourceUpdated: admin terminated running operation").await?;
 
     // Through REST; the application may be asked for a sync again.
     case.sync(json!({})).await?;

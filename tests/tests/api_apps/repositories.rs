@@ -63,7 +63,7 @@ async fn a_repository_is_tried_added_read_changed_and_deleted() -> anyhow::Resul
     assert_eq!((&*added.repo, &*added.name), (&*url, "ours"));
     let found = get(&case, json!({"repo": url})).await?;
     assert_eq!((&*found.r#type, status(&found)), ("git", ("Successful", "")));
-    assert_eq!((&*found.username, found.insecure), ("reader", true));
+    assert_eq!((&*found.username, found.insecure), ("", true));
     assert!(!format!("{added:?} {found:?}").contains("canary"), "{found:?}");
 
     create(&case, declared(&repo, "canary-right", json!({"name": "ours"})), false).await.context("the same again")?;

@@ -36,7 +36,7 @@ async fn a_rollback_deploys_an_entry_of_the_history_again() -> anyhow::Result<()
     assert_eq!((done.phase(), case.text("map")?.as_str()), ("Succeeded", "one"));
     assert!(!case.has("configmap", "more")?, "pruned");
     assert_eq!(done.list("/status/history").len(), 3);
-    assert!(case.events()?.contains("OperationStarted: admin initiated rollback to 0"), "{}", case.events()?);
+    case.told("OperationStarted: admin initiated rollback to 0").await?;
     let reply = case.api.send(Method::POST, "/api/v1/applications/back/rollback", &json!({"id": 1})).await?.ok()?;
     assert_eq!(reply["operation"]["sync"]["revision"], second);
     case.finished().await?;

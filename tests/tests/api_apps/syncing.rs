@@ -26,8 +26,7 @@ async fn a_sync_is_asked_for_followed_to_its_end_and_remembered() -> anyhow::Res
     let history = done.list("/status/history");
     assert_eq!((&history[0]["id"], &history[0]["revision"]), (&json!(0), &json!(first)));
     assert_eq!(history[0]["initiatedBy"]["username"], "admin");
-    let events = case.events()?;
-    assert!(events.contains(&format!("OperationStarted: admin initiated sync to HEAD ({first})")), "{events}");
+    case.told(&format!("OperationStarted: admin initiated sync to HEAD ({first})")).await?;
 
     // To a commit of another branch, through REST.
     let other = case.repo.change("other").write("app/map.yaml", config_map("map", "two")).commit()?;
@@ -77,8 +76,7 @@ async fn a_sync_takes_resources_a_strategy_options_and_retries_as_asked() -> any
     assert_eq!(results(&partial), ["ConfigMap/a: Synced"], "no hooks with a selection");
     assert!(!case.has("configmap", "b")? && !case.has("configmap", "hook")?);
     assert!(partial.list("/status/history").is_empty(), "what is synced in part is not remembered");
-    let events = case.events()?;
-    assert!(events.contains("admin initiated partial sync to HEAD ("), "{events}");
+    case.told("admin initiated partial sync to HEAD (").await?;
 
     let options = json!({"items": ["ServerSideApply=true"]});
     let asked = case.sync(json!({"strategy": {"apply": {}}, "syncOptions": options})).await?;
@@ -107,8 +105,7 @@ async fn manifests_of_the_caller_are_synced_instead_of_the_sources() -> anyhow::
     let done = case.finished().await?;
     assert_eq!((done.phase(), case.text("map")?.as_str()), ("Succeeded", "local"), "{}", done.summary());
     assert_eq!(done.sync_status(), "OutOfSync");
-    let events = case.events()?;
-    assert!(events.contains("OperationStarted: admin initiated sync locally"), "{events}");
+    case.told("OperationStarted: admin initiated sync locally").await?;
 
     // Whoever may only sync may not bring manifests.
     let only_syncs = case.account("p, local, applications, get, */*, allow\np, local, applications, sync, */*, allow").await?;

@@ -98,7 +98,8 @@ async fn drift_is_shown_with_all_states_and_no_secret() -> anyhow::Result<()> {
     assert!(!diff(target("drifted"), Some(map)).await?.modified);
     let found = diff(target("other"), Some(map)).await?;
     assert!(found.modified && found.items[0].modified);
-    assert_eq!(data(&found.items[0].predicted_live_state)?["text"], "other");
+    let [other] = &found.items[..] else { anyhow::bail!("{found:?}") };
+    assert_eq!((&data(&other.target_state)?["text"], &data(&other.live_state)?["text"]), (&json!("other"), &json!("drifted")));
     assert_eq!(case.text("map")?, "drifted", "nothing was changed");
     let foreign = ResourceDiff { name: "kube-root-ca.crt".to_owned(), ..map.clone() };
     let (code, words) = refusal(diff(target("x"), Some(&foreign)).await);

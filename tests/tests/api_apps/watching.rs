@@ -51,7 +51,9 @@ async fn a_watch_begins_with_what_is_there_and_tells_what_comes_changes_and_goes
 
     // From a version on, only what came later; of one application its state in any case.
     let mut later = case.watch(json!({"selector": "set=watched", "resourceVersion": patched})).await?;
-    let mut alone = case.watch(json!({"name": "watched-b", "resourceVersion": patched})).await?;
+    let known = message::<ApplicationQuery>(json!({"name": "watched-b"}));
+    let known = case.api.applications().get(known).await?.into_inner().metadata.context("metadata")?.resource_version;
+    let mut alone = case.watch(json!({"name": "watched-b", "resourceVersion": known})).await?;
     assert_eq!(told(&next(&mut alone).await?).1, "watched-b");
     let delete = json!({"name": "watched-b", "cascade": false});
     case.api.applications().delete(message::<ApplicationDeleteRequest>(delete)).await?;

@@ -16,7 +16,8 @@ use crate::context::Shared;
 use crate::repository::credentials;
 
 /// Lists the remote with the credentials given or, where none are, with those
-/// that are stored.
+/// that are stored: of the repository, or of a template alone when it is to be
+/// taken as given.
 ///
 /// # Errors
 /// Why it cannot be read, without any credential.
@@ -32,9 +33,13 @@ pub(in crate::peer) async fn test(
     };
     let url = RepoUrl::parse(&repository.repo).map_err(failed)?;
     let project = if request.project.is_empty() { &repository.project } else { &request.project };
-    let stored = shared.home.repositories().resolve(&repository.repo, project);
-    let given = declaration(repository, &stored);
-    let used = if request.as_given || given.has_credentials() { given } else { stored };
+    let known = shared.home.repositories();
+    let given = declaration(repository);
+    let used = if request.as_given || given.has_credentials() {
+        known.complete(given)
+    } else {
+        known.resolve(&repository.repo, project)
+    };
     let credentials = credentials(&used);
     let turn = limits.try_out().await?;
     let shared = shared.clone();
@@ -50,7 +55,7 @@ pub(in crate::peer) async fn test(
 }
 
 /// A repository as given; whom to trust is a matter of the settings.
-fn declaration(given: &Repository, stored: &RepoCredentials) -> RepoCredentials {
+fn declaration(given: &Repository) -> RepoCredentials {
     let secret = |text: &String| Secret::new(text.clone());
     RepoCredentials {
         url: given.repo.clone(),
@@ -85,8 +90,6 @@ fn declaration(given: &Repository, stored: &RepoCredentials) -> RepoCredentials 
         enable_oci: given.enable_oci,
         insecure_oci_force_http: given.insecure_oci_force_http,
         force_http_basic_auth: given.force_http_basic_auth,
-        known_hosts: stored.known_hosts.clone(),
-        ca_bundle: stored.ca_bundle.clone(),
         ..RepoCredentials::default()
     }
 }

@@ -79,7 +79,10 @@ impl Service {
         }
         self.states.forget(&wanted.repo, &wanted.project);
         match self.shared.home.create_repository(&wanted, access).await {
-            Ok(()) => Ok(named(&wanted)),
+            Ok(()) => {
+                tracing::info!(url = redact::address(&wanted.repo), by = caller.username(), "a repository was added");
+                Ok(named(&wanted))
+            }
             Err(Error::AlreadyExists(_)) => self.meet(caller, wanted, request.upsert, access).await,
             Err(error) => Err(from_home(&error)),
         }
