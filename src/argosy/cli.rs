@@ -122,6 +122,10 @@ pub(crate) struct Server {
     /// Verifies the certificate of Dex.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) dex_server_strict_tls: Option<bool>,
+    /// Networks of proxies in front of the server (`10.0.0.0/8`). Failed sign-ins are
+    /// counted by address; behind a proxy that is not named here all users are one.
+    #[arg(long, env = "ARGOSY_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
     /// Sign-ins that are verified at once.
     #[arg(long, env = "ARGOCD_MAX_CONCURRENT_LOGIN_REQUESTS_COUNT", default_value_t = 50)]
     pub(crate) max_concurrent_logins: usize,

@@ -5,6 +5,8 @@
 //! has asked for yet is declared to the placement, and the asker waits until its
 //! owner is known.
 
+mod address;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::cluster::{Target, TargetState};
 use crate::context::Shared;
 use crate::repository::{Forget, Generate, GenerateError, Generated, Lend, Lent, PollNow, Redeclared, Repository};
 use crate::views::Views;
+use address::SCOPE;
 
 /// How long an asker waits for an entity to find its owner.
 const PLACED: Duration = Duration::from_secs(30);
@@ -338,7 +341,7 @@ impl Directory {
 
 /// A source's repository, and its name as an entity for a project.
 fn entity_of(shared: &Shared, project: &str, url: &str) -> Result<(argosy_git::RepoUrl, Arc<str>), GenerateError> {
-    let parsed = argosy_git::RepoUrl::parse(url).map_err(|e| GenerateError::Source(argosy_render::report(&e)))?;
+    let parsed = address::read(shared, url)?;
     let scope = shared.home.repositories().resolve(url, project).project;
     let name = repository_name(&parsed, &scope);
     Ok((parsed, name))
@@ -354,5 +357,3 @@ fn repository_name(url: &argosy_git::RepoUrl, project: &str) -> Arc<str> {
 pub(crate) fn repository_parts(name: &str) -> (&str, &str) {
     name.split_once(SCOPE).unwrap_or((name, ""))
 }
-
-const SCOPE: &str = "#project=";

@@ -1,6 +1,7 @@
 //! Metrics that describe the state as it is: written when they are asked for, so
 //! that none is left over of what is gone.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -83,7 +84,7 @@ fn app_info(app: &Application) -> String {
         ("name", app.metadata().name.as_str()),
         ("project", project_name(&spec)),
         ("autosync_enabled", if automated { "true" } else { "false" }),
-        ("repo", source.trim_end_matches(".git")),
+        ("repo", &without_password(source.trim_end_matches(".git"))),
         ("dest_server", destination.server.as_str()),
         ("dest_namespace", destination.namespace.as_str()),
         ("sync_status", &or_unknown(status.sync.map(|s| s.status))),
@@ -92,6 +93,19 @@ fn app_info(app: &Application) -> String {
     ];
     line(&mut out, "argocd_app_info", &labels, 1);
     out
+}
+
+/// An address, with a mask for the password that may be in it.
+fn without_password(url: &str) -> Cow<'_, str> {
+    let parts = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (user, host) = authority.rsplit_once('@')?;
+        Some((scheme, user.split_once(':')?.0, host, path))
+    };
+    parts().map_or(Cow::Borrowed(url), |(scheme, user, host, path)| {
+        Cow::Owned(format!("{scheme}://{user}:******@{host}{path}"))
+    })
 }
 
 fn conditions(app: &Application) -> Vec<String> {
@@ -133,6 +147,18 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_label_of_a_repository_has_no_password() {
+        for (url, shown) in [
+            ("https://bot:p@ss@h/r", "https://bot:******@h/r"),
+            ("https://h/r@v1:2", "https://h/r@v1:2"),
+            ("ssh://git@h:22/r", "ssh://git@h:22/r"),
+            ("git@h:r", "git@h:r"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 
     #[test]
     fn an_application_is_one_line_under_the_names_dashboards_know() {

@@ -83,10 +83,13 @@ impl RepoUrl {
         self.normalized() == other.normalized()
     }
 
-    /// Whether the repository is a folder of this machine. Whether a tenant may
-    /// name one is the caller's decision.
-    pub fn is_local(&self) -> bool {
-        matches!(self.location, Location::Local(_))
+    /// The folder of this machine that it is, if it is one. Whether a tenant may
+    /// name it is the caller's decision.
+    pub fn local_folder(&self) -> Option<&Path> {
+        match &self.location {
+            Location::Local(folder) => Some(folder),
+            Location::Http { .. } | Location::Ssh { .. } => None,
+        }
     }
 
     /// Whether the repository is reached by ssh.

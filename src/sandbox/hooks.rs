@@ -157,8 +157,14 @@ pub trait Tables: Send + Sync {
     /// A `Table` of these objects, without its metadata; `None` for the plain one of
     /// name and age. `columns` are the additional printer columns of a custom
     /// resource. Rows carry their object as `include` says (`Metadata`, `Object`, `None`).
-    fn table(&self, group: &str, kind: &str, objects: &[&Value], columns: Option<&Value>, include: &str)
-    -> Option<Value>;
+    fn table(
+        &self,
+        group: &str,
+        kind: &str,
+        objects: &[&Value],
+        columns: Option<&Value>,
+        include: &str,
+    ) -> Option<Value>;
 }
 
 /// Answers what has no object behind it: reviews, token requests, logs, evictions.

@@ -26,7 +26,7 @@ use serde_json::Value;
 pub use self::builtin::{builtin_document, builtin_document_names};
 pub use self::convert::convert;
 use self::custom::CustomVersion;
-pub use self::decode::{Decoded, DecodeError};
+pub use self::decode::{DecodeError, Decoded};
 pub use self::paths::paths_of;
 pub use self::structural::validate as validate_structural;
 
@@ -201,9 +201,11 @@ impl Kinds {
 
     /// A resource in any version, the preferred first.
     pub fn find_any(&self, group: &str, plural: &str) -> Option<Arc<Kind>> {
-        self.groups().into_iter().filter(|g| g.name == group).flat_map(|g| g.versions).find_map(|version| {
-            version.kinds.iter().find(|k| k.plural == plural).cloned()
-        })
+        self.groups()
+            .into_iter()
+            .filter(|g| g.name == group)
+            .flat_map(|g| g.versions)
+            .find_map(|version| version.kinds.iter().find(|k| k.plural == plural).cloned())
     }
 
     /// A kind by `apiVersion` and `kind`.

@@ -9,10 +9,9 @@ mod deletion;
 mod garbage;
 mod namespace;
 mod owners;
-#[cfg(test)]
-mod tests;
 
 pub use bootstrap::{Bootstrap, bootstrap};
+pub(crate) use deletion::is_kept_by_owner;
 pub use deletion::{Deletion, Propagation, plan_deletion};
 pub(crate) use garbage::{collect, settle_owner};
 pub use namespace::{NamespaceRefusal, admit_to_namespace, may_delete_namespace};

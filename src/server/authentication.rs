@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use argosy_auth::token::renewal;
+use argosy_auth::token::{Claims, renewal};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -41,9 +41,12 @@ pub(crate) async fn authenticate(State(shared): State<Arc<Shared>>, mut request:
         next_token = Some(followed.1);
     }
     request.extensions_mut().insert(caller.clone());
+    // As of now: a session that is ended while the request runs must not live on in
+    // one that is made afterwards.
+    let claims = caller.identity().and_then(|known| renewal(known, (shared.clock)(), shared.uuid()));
     let mut response = next.run(request).await;
     if next_token.is_none() {
-        next_token = renew(&shared, &caller);
+        next_token = claims.and_then(|claims| renew(&shared, &caller, claims));
     }
     if let (Some(token), Some((_, place))) = (next_token, found)
         && !sets_a_token(response.headers())
@@ -68,14 +71,18 @@ fn sets_a_token(headers: &HeaderMap) -> bool {
 
 /// A token by the order of the places it may be in.
 fn find_token(headers: &HeaderMap) -> Option<(String, Place)> {
+    let own = own_token(headers).map(|token| (token.to_owned(), Place::Header));
+    own.or_else(|| cookie::token(headers).map(|token| (token, Place::Cookie)))
+}
+
+/// Whether a request brings a token that no browser adds by itself.
+pub(crate) fn has_own_token(headers: &HeaderMap) -> bool {
+    own_token(headers).is_some()
+}
+
+fn own_token(headers: &HeaderMap) -> Option<&str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(token) = text(TOKEN).filter(|token| !token.is_empty()) {
-        return Some((token.to_owned(), Place::Header));
-    }
-    if let Some(token) = text(AUTHORIZATION.as_str()).and_then(bearer) {
-        return Some((token.to_owned(), Place::Header));
-    }
-    cookie::token(headers).map(|token| (token, Place::Cookie))
+    text(TOKEN).filter(|token| !token.is_empty()).or_else(|| text(AUTHORIZATION.as_str()).and_then(bearer))
 }
 
 /// A bearer token, if it has a token's form: proxies put their own credentials here.
@@ -85,9 +92,9 @@ fn bearer(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && token.split('.').count() == 3).then_some(token)
 }
 
-/// The session that follows the caller's, when that is about to end.
-fn renew(shared: &Shared, caller: &Caller) -> Option<String> {
-    let claims = renewal(caller.identity()?, (shared.clock)(), shared.uuid())?;
+/// The session that follows the caller's, if that still counts.
+fn renew(shared: &Shared, caller: &Caller, claims: Claims) -> Option<String> {
+    shared.authority.holds_at_once(caller).ok()?;
     match shared.authority.sign(claims) {
         Ok(issued) => Some(issued.token.expose().clone()),
         Err(error) => {

@@ -154,6 +154,18 @@ impl Authority {
         Ok(())
     }
 
+    /// The same with everything this replica knows by now, which may be a moment
+    /// ahead of what [`follow`] has taken over.
+    ///
+    /// # Errors
+    /// As [`Self::still_holds`].
+    pub(crate) fn holds_at_once(&self, caller: &Caller) -> Result<(), Status> {
+        if self.snapshot().is_outdated(&self.state.home) {
+            self.replace();
+        }
+        self.still_holds(caller)
+    }
+
     /// Signs a token. A lifetime of zero is for ever.
     ///
     /// # Errors

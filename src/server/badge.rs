@@ -8,6 +8,7 @@
 
 mod drawing;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use argosy_home::NamespacePatterns;
@@ -115,8 +116,9 @@ fn look(shared: &Shared, question: &Question) -> Result<Shown, InvalidName> {
     if !question.projects.is_empty() && !shown.not_found {
         let mut names = question.projects.iter().filter(|name| !name.is_empty());
         must(names.all(|name| is_label(&name.to_lowercase())))?;
+        let wanted: HashSet<&str> = question.projects.iter().map(String::as_str).collect();
         let apps = home.apps().list().into_iter().filter(|(key, _)| *key.namespace == *namespace);
-        let apps = apps.map(|(_, app)| app).filter(|app| question.projects.iter().any(|p| p == project(app)));
+        let apps = apps.map(|(_, app)| app).filter(|app| wanted.contains(project(app)));
         shown.add(apps.collect::<Vec<_>>().iter().map(|app| &**app));
     }
     Ok(shown)
@@ -128,7 +130,7 @@ impl Question {
     /// Reads a query; of what may be there once, the first counts.
     fn read(query: &str) -> Self {
         let mut question = Self::default();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let is_true = |value: &str| value.eq_ignore_ascii_case("true");
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
             if key == "project" {

@@ -122,10 +122,7 @@ impl Link {
         let url = Template::parse(&self.url)?.render(facts);
         // What objects say of themselves goes into the address; it must not become
         // a program.
-        let scheme = url.trim_start().split(':').next().unwrap_or_default().to_ascii_lowercase();
-        if matches!(scheme.as_str(), "javascript" | "data" | "vbscript") {
-            return Err(format!("{scheme} is no address of a page"));
-        }
+        check_scheme(&url, &self.url)?;
         Ok(LinkInfo {
             title: self.title.clone(),
             url,
@@ -133,6 +130,23 @@ impl Link {
             icon_class: self.icon_class.clone(),
         })
     }
+}
+
+/// Whether a page may be led to an address: of the web, one without a scheme, or of a
+/// scheme that the settings themselves say. Read as browsers do, who pass over
+/// blanks and line ends inside of schemes.
+fn check_scheme(address: &str, template: &str) -> Result<(), String> {
+    let scheme = match url::Url::parse(address) {
+        Ok(url) => url.scheme().to_owned(),
+        Err(url::ParseError::RelativeUrlWithoutBase) => return Ok(()),
+        Err(_) => return Err("it is no address".to_owned()),
+    };
+    let is_script = matches!(scheme.as_str(), "javascript" | "data" | "vbscript" | "blob");
+    let is_said = template.get(..=scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(&format!("{scheme}:")));
+    if !is_script && (is_said || matches!(scheme.as_str(), "http" | "https" | "mailto")) {
+        return Ok(());
+    }
+    Err(format!("{scheme} is no address of a page"))
 }
 
 fn is_web_address(text: &str) -> bool {
@@ -166,8 +180,18 @@ mod tests {
 
     #[test]
     fn an_objects_words_do_not_become_a_program() {
-        let app = json!({"metadata": {"labels": {"l": "JavaScript:alert(1)"}}});
+        for word in ["JavaScript:alert(1)", " java\tscript:alert(1)", "java\nscript:alert(1)", "\u{1}data:text/html,x", "x:y"] {
+            let app = json!({"metadata": {"labels": {"l": word}}});
+            let facts = Facts { application: Some(app), ..Facts::default() };
+            assert!(resolve("- url: '{{ .app.metadata.labels.l }}'", &facts)[0].is_err(), "{word:?}");
+        }
+    }
+
+    #[test]
+    fn the_settings_may_lead_to_other_programs() {
+        let app = json!({"metadata": {"name": "web"}});
         let facts = Facts { application: Some(app), ..Facts::default() };
-        assert!(resolve("- url: '{{ .app.metadata.labels.l }}'", &facts)[0].is_err());
+        let found = resolve("- url: 'slack://channel?id={{ .app.metadata.name }}'\n- url: /logs/{{ .app.metadata.name }}\n", &facts);
+        assert_eq!(found, [Ok("slack://channel?id=web".to_owned()), Ok("/logs/web".to_owned())]);
     }
 }

@@ -42,6 +42,7 @@ mod redact;
 mod server;
 mod services;
 mod shared;
+mod source;
 mod sso;
 mod status;
 mod webhook;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// See the module's page. Settings that follow edits are not here.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -29,6 +31,8 @@ pub struct ServerOptions {
     pub dex_plaintext: bool,
     /// Dex's certificate is checked.
     pub dex_strict_tls: bool,
+    /// Proxies that are believed when they say whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
     /// Most login requests that are worked on at once; the rest are told to wait.
     pub max_concurrent_logins: usize,
     /// Failed sign-ins that lock an account, and the window they are counted in.

@@ -6,6 +6,7 @@
 //! away is `Unavailable` with words a person understands.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use tower::service_fn;
 const LARGEST: usize = 200 << 20;
 /// From the first packet until the connection stands.
 const CONNECTED: Duration = Duration::from_secs(5);
+/// Until an answer begins, whatever is asked: longer than any caller waits.
+const ANSWERED: Duration = Duration::from_secs(300);
 /// A silent peer is given up after this long.
 const ALIVE: Duration = Duration::from_secs(10);
 
@@ -101,6 +104,8 @@ impl Peers {
     fn open(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(CONNECTED)
+            // Callers are more impatient, as a rule. A stream only has to begin.
+            .timeout(ANSWERED)
             .http2_keep_alive_interval(ALIVE)
             .keep_alive_timeout(ALIVE)
             .keep_alive_while_idle(true);
@@ -118,6 +123,15 @@ impl Peers {
 
 fn client(channel: Channel) -> Peer {
     PeerClient::new(channel).max_decoding_message_size(LARGEST).max_encoding_message_size(LARGEST)
+}
+
+/// What an owner answered, as it is passed on: code and words, no more.
+pub(crate) fn told(status: Status) -> Status {
+    if status.source().is_some() {
+        tracing::warn!(error = %status, "a controller replica cannot be reached");
+        return Status::unavailable("the controller replica cannot be reached");
+    }
+    Status::new(status.code(), status.message())
 }
 
 /// An application as peers name it.

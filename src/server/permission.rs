@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use argosy_auth::identity::{Identity, Kind};
 use argosy_auth::rbac::{ProjectPolicy, Subject, groups_from_claims, object};
-use argosy_proto::resource::CustomResource as _;
 use argosy_model::AppKey;
+use argosy_proto::resource::CustomResource as _;
 use tonic::Status;
 
 use crate::caller::Caller;
@@ -66,7 +66,8 @@ impl Shared {
         let policy = self.authority.policy();
         let subject = subject(identity, policy.scopes());
         // Roles of a project may get the project itself, which has no name of its own before it.
-        let project = if resource == self::resource::PROJECTS { Some(object) } else { object.split_once('/').map(|(p, _)| p) };
+        let project =
+            if resource == self::resource::PROJECTS { Some(object) } else { object.split_once('/').map(|(p, _)| p) };
         let project = project.and_then(|project| self.project_policy(project));
         policy.permits(&subject, resource, action, object, project.as_deref())
     }

@@ -125,10 +125,8 @@ mod tests {
         };
         known.github_app.private_key = secret();
         known.azure_service_principal.client_secret = secret();
-        let shown = [
-            serde_json::to_string(&repository(&known)).unwrap(),
-            serde_json::to_string(&repo_creds(&known)).unwrap(),
-        ];
+        let shown =
+            [serde_json::to_string(&repository(&known)).unwrap(), serde_json::to_string(&repo_creds(&known)).unwrap()];
         assert!(shown.iter().all(|text| !text.contains(CANARY)), "{shown:?}");
     }
 

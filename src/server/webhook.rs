@@ -12,6 +12,7 @@ mod polls;
 mod provider;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -20,6 +21,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::routing::any;
 use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::shared::Shared;
 use payload::Delivery;
@@ -28,6 +30,8 @@ use provider::{Provider, Unproven};
 
 /// Deliveries whose bodies are in memory at once beyond those that are worked on.
 const WAITING: usize = 64;
+/// Until a delivery has arrived.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Webhooks {
     shared: Arc<Shared>,
@@ -71,7 +75,8 @@ impl Webhooks {
         let settings = self.shared.home.settings();
         let megabytes = settings.general.webhook_max_payload_mb;
         let most = usize::try_from(megabytes).unwrap_or(usize::MAX).saturating_mul(1 << 20);
-        let Ok(body) = Limited::new(body, most).collect().await else {
+        // Who sends slowly must not keep room from others.
+        let Ok(Ok(body)) = timeout(PATIENCE, Limited::new(body, most).collect()).await else {
             return refuse(StatusCode::BAD_REQUEST, &unreadable(megabytes));
         };
         let body = body.to_bytes();
@@ -98,7 +103,11 @@ impl Webhooks {
     fn label(&self, url: &str) -> String {
         let known = self.shared.home.repositories();
         let same = |declared: &&Arc<argosy_home::RepoCredentials>| argosy_model::git_url::same(&declared.url, url);
-        known.declared().iter().find(same).map_or_else(|| "other".to_owned(), |declared| declared.url.clone())
+        known
+            .declared()
+            .iter()
+            .find(same)
+            .map_or_else(|| "other".to_owned(), |declared| crate::redact::address(&declared.url))
     }
 }
 

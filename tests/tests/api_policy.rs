@@ -101,7 +101,13 @@ async fn each_role_sees_its_view_of_each_service() -> anyhow::Result<()> {
 }
 
 /// Statuses for admin, the reader and the one without a role.
-async fn expect(case: &Case, method: Method, path: &str, body: Option<Value>, statuses: [u16; 3]) -> anyhow::Result<()> {
+async fn expect(
+    case: &Case,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+    statuses: [u16; 3],
+) -> anyhow::Result<()> {
     // Who may least first: a change is made once.
     let callers = [("plain", &case.plain), ("reader", &case.reader), ("admin", &case.admin)];
     for ((name, client), expected) in callers.into_iter().zip(statuses.into_iter().rev()) {
@@ -150,6 +156,9 @@ async fn reading(case: &Case) -> anyhow::Result<()> {
         "/api/version",
         "/api/v1/settings",
         "/api/v1/settings/plugins",
+        "/api/v1/notifications/services",
+        "/api/v1/notifications/templates",
+        "/api/v1/notifications/triggers",
         "/api/v1/session/userinfo",
         "/api/v1/account/can-i/clusters/get/any",
     ];
@@ -164,6 +173,7 @@ async fn lists(case: &Case) -> anyhow::Result<()> {
     for (path, counts) in [
         ("/api/v1/applications", [2, 2, 0]),
         ("/api/v1/applications?projects=team", [1, 1, 0]),
+        ("/api/v1/applicationsets", [0, 0, 0]),
         ("/api/v1/projects", [2, 2, 0]),
         ("/api/v1/clusters", [1, 1, 0]),
         ("/api/v1/repositories", [1, 1, 0]),
@@ -186,10 +196,12 @@ async fn writing(case: &Case) -> anyhow::Result<()> {
         "destination": {"server": "https://kubernetes.default.svc", "namespace": "default"},
     });
     let made = json!({"metadata": {"name": "made"}, "spec": spec});
-    let project = |description: &str| json!({"project": {"metadata": {"name": "made"}, "spec": {"description": description}}});
+    let project =
+        |description: &str| json!({"project": {"metadata": {"name": "made"}, "spec": {"description": description}}});
     let certificate = STANDARD.encode(case.world.plane.authority_pem());
-    let certificates = json!({"items": [{"serverName": "made.example.com", "certType": "https", "certData": certificate}]});
-    let template = "https://git.example.com/made";
+    let certificates =
+        json!({"items": [{"serverName": "made.example.com", "certType": "https", "certData": certificate}]});
+    let creds = "https://git.example.com/made";
     let repository = escaped(&case.world.git.repo("made")?.url_file());
     case.world.git.repo("other")?.commit(&[("a", "b")])?;
     let password = json!({"name": "plain", "newPassword": "other-password", "currentPassword": "wrong"});
@@ -198,18 +210,21 @@ async fn writing(case: &Case) -> anyhow::Result<()> {
         (Method::PUT, "/api/v1/applications/made/spec", Some(spec), ADMIN_ONLY),
         (Method::POST, "/api/v1/applications/made/sync", Some(json!({"dryRun": true})), ADMIN_ONLY),
         (Method::DELETE, "/api/v1/applications/made", None, ADMIN_ONLY),
+        (Method::POST, "/api/v1/applicationsets", Some(set), ADMIN_ONLY),
+        (Method::GET, "/api/v1/applicationsets/made", None, [200, 200, 403]),
+        (Method::DELETE, "/api/v1/applicationsets/made", None, ADMIN_ONLY),
         (Method::POST, "/api/v1/projects", Some(project("one")), ADMIN_ONLY),
         (Method::PUT, "/api/v1/projects/made", Some(project("two")), ADMIN_ONLY),
         (Method::DELETE, "/api/v1/projects/made", None, ADMIN_ONLY),
         (Method::POST, "/api/v1/projects/team/roles/idle/token", Some(json!({"id": "made"})), ADMIN_ONLY),
         (Method::DELETE, "/api/v1/projects/team/roles/idle/token/0?id=made", None, ADMIN_ONLY),
-        (Method::POST, "/api/v1/repocreds", Some(json!({"url": template})), ADMIN_ONLY),
-        (Method::DELETE, &format!("/api/v1/repocreds/{}", escaped(template)), None, ADMIN_ONLY),
+        (Method::POST, "/api/v1/repocreds", Some(json!({"url": creds})), ADMIN_ONLY),
+        (Method::DELETE, &format!("/api/v1/repocreds/{}", escaped(creds)), None, ADMIN_ONLY),
         (Method::DELETE, &format!("/api/v1/repositories/{repository}"), None, [403, 403, 403]),
         (Method::POST, "/api/v1/certificates", Some(certificates), ADMIN_ONLY),
         (Method::DELETE, "/api/v1/certificates?hostNamePattern=made.example.com", None, ADMIN_ONLY),
         (Method::POST, "/api/v1/gpgkeys", Some(json!({"keyData": "none"})), [400, 403, 403]),
-        (Method::DELETE, "/api/v1/gpgkeys?keyID=F7842A5CEAA9C0B1", None, [400, 403, 403]),
+        (Method::DELETE, "/api/v1/gpgkeys?keyID=F7842A5CEAA9C0B1", None, [404, 403, 403]),
         (Method::POST, &format!("/api/v1/clusters/{IN_CLUSTER}/invalidate-cache"), Some(json!({})), ADMIN_ONLY),
         (Method::PUT, "/api/v1/account/password", Some(password), [400, 403, 400]),
         (Method::POST, "/api/v1/account/reader/token", Some(json!({})), [400, 400, 403]),
@@ -232,7 +247,8 @@ async fn denied_and_absent(case: &Case) -> anyhow::Result<()> {
     let guest = ["/api/v1/applications/guest", "/api/v1/applications/absent"];
     let tree = guest.map(|path| format!("{path}/resource-tree"));
     let cluster = [IN_CLUSTER, "https%3A%2F%2Fabsent"].map(|server| format!("/api/v1/clusters/{server}"));
-    let repository = [escaped(&case.url), escaped("https://git.example.com/no")].map(|u| format!("/api/v1/repositories/{u}"));
+    let repository =
+        [escaped(&case.url), escaped("https://git.example.com/no")].map(|u| format!("/api/v1/repositories/{u}"));
     for path in guest.map(str::to_owned).iter().chain(&tree).chain(&cluster).chain(&repository) {
         let reply = case.plain.get(path).await?;
         assert_eq!((reply.status, reply.json()), (403, denied.clone()), "{path}");
@@ -330,7 +346,8 @@ async fn tokens(case: &Case) -> anyhow::Result<()> {
         assert_eq!(reply.status, status, "{method} {path}: {}", reply.text);
     }
     let list = robot.get("/api/v1/applications").await?.ok()?;
-    let names: Vec<_> = list["items"].as_array().into_iter().flatten().map(|app| app["metadata"]["name"].clone()).collect();
+    let names: Vec<_> =
+        list["items"].as_array().into_iter().flatten().map(|app| app["metadata"]["name"].clone()).collect();
     assert_eq!(names, ["member"]);
 
     let again = case.admin.send(Method::POST, path, &json!({"id": "ci"})).await?;
@@ -342,7 +359,7 @@ async fn tokens(case: &Case) -> anyhow::Result<()> {
     let made_up = case.plain.send(Method::POST, "/api/v1/projects/team/roles/none/token", &json!({})).await?;
     assert_eq!((real.status, real.text), (403, made_up.text));
 
-    let reply = case.admin.send(Method::POST, path, &json!({"id": "short", "expiresIn": "2"})).await?.ok()?;
+    let reply = case.admin.send(Method::POST, path, &json!({"id": "short", "expiresIn": 2})).await?.ok()?;
     let short = case.plain.with_token(reply["token"].as_str().context("a token")?);
     until(&short, "/api/v1/applications/member", 200).await;
     until(&short, "/api/v1/applications/member", 401).await;
@@ -357,7 +374,8 @@ async fn tokens(case: &Case) -> anyhow::Result<()> {
     assert!(words.ends_with("' does not exist in project 'team'"), "{words}");
     let wanted = ["admin created token", "admin deleted token"];
     eventually(PATIENCE, || async {
-        let events = case.world.plane.kubectl_text(&["-n", "argocd", "get", "events", "-o", "jsonpath={.items[*].message}"])?;
+        let events =
+            case.world.plane.kubectl_text(&["-n", "argocd", "get", "events", "-o", "jsonpath={.items[*].message}"])?;
         ensure!(wanted.iter().all(|wanted| events.contains(wanted)), "{events}");
         Ok::<_, anyhow::Error>(())
     })

@@ -203,14 +203,21 @@ async fn handing_out(world: &ApiWorld, admin: &ApiClient) -> anyhow::Result<()> 
     let updated = update(&owner, description).await?;
     let version = updated.metadata.context("metadata")?.resource_version;
     for (what, mut changed) in [
-        ("clusters, update, https://new.example.com", with(|p| {
-            p.spec.get_or_insert_default().destinations.push(
-                serde_json::from_value(json!({"server": "https://new.example.com", "namespace": "n"})).expect("a destination"),
-            );
-        })),
-        ("repositories, update, https://git.example.com/new", with(|p| {
-            p.spec.get_or_insert_default().source_repos.push("https://git.example.com/new".into());
-        })),
+        (
+            "clusters, update, https://new.example.com",
+            with(|p| {
+                p.spec.get_or_insert_default().destinations.push(
+                    serde_json::from_value(json!({"server": "https://new.example.com", "namespace": "n"}))
+                        .expect("a destination"),
+                );
+            }),
+        ),
+        (
+            "repositories, update, https://git.example.com/new",
+            with(|p| {
+                p.spec.get_or_insert_default().source_repos.push("https://git.example.com/new".into());
+            }),
+        ),
     ] {
         changed.metadata.get_or_insert_default().resource_version.clone_from(&version);
         let (code, words) = refusal(update(&owner, changed.clone()).await);
@@ -224,8 +231,13 @@ async fn handing_out(world: &ApiWorld, admin: &ApiClient) -> anyhow::Result<()> 
 
 async fn global_projects(world: &ApiWorld, admin: &ApiClient) -> anyhow::Result<()> {
     let deny = json!({"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]});
-    create(admin, "rules", json!({"syncWindows": [deny], "namespaceResourceBlacklist": [{"group": "", "kind": "Secret"}]}), false)
-        .await?;
+    create(
+        admin,
+        "rules",
+        json!({"syncWindows": [deny], "namespaceResourceBlacklist": [{"group": "", "kind": "Secret"}]}),
+        false,
+    )
+    .await?;
     let mut labelled = project("bound", json!({}));
     labelled.metadata.get_or_insert_default().labels.insert("team".into(), "a".into());
     admin.projects().create(ProjectCreateRequest { project: Some(labelled), upsert: false }).await?;
@@ -263,7 +275,8 @@ async fn global_projects(world: &ApiWorld, admin: &ApiClient) -> anyhow::Result<
 async fn windows(admin: &ApiClient) -> anyhow::Result<()> {
     let window = |kind: &str, schedule: &str| json!({"kind": kind, "schedule": schedule, "duration": "24h", "applications": ["*"]});
     // The first is open at every moment, the second is open on one day in a leap year.
-    create(admin, "timed", json!({"syncWindows": [window("allow", "0 * * * *"), window("deny", "0 0 29 2 *")]}), false).await?;
+    create(admin, "timed", json!({"syncWindows": [window("allow", "0 * * * *"), window("deny", "0 0 29 2 *")]}), false)
+        .await?;
     let open = admin.projects().get_sync_windows_state(SyncWindowsQuery { name: "timed".into() }).await?.into_inner();
     let open: Vec<_> = open.windows.iter().map(|w| w.schedule.as_str()).collect();
     assert!(open.starts_with(&["0 * * * *"]), "{open:?}");

@@ -93,6 +93,18 @@ async fn passwords_are_tried_a_few_times_only_and_nobody_learns_who_exists() -> 
     let names: Vec<String> = (0..300).map(|n| format!("made-up-{n}")).collect();
     let flood: FuturesUnordered<_> = names.iter().map(|name| refused_sign_in(&attacker, name, "wrong")).collect();
     let answers: Vec<_> = flood.collect().await;
+    {
+        use std::error::Error;
+        let mut e: Option<&dyn Error> = None;
+        let r = attacker.sessions().create(attempt("a", "b")).await.err();
+        if let Some(r) = &r {
+            e = Some(r);
+        }
+        while let Some(x) = e {
+            println!("DEBUG {x:?}");
+            e = x.source();
+        }
+    }
     let busy = (Code::ResourceExhausted, "too many sign-ins at once, try again later".to_owned());
     assert!(answers.iter().all(|answer| *answer == wrong || *answer == busy), "{answers:?}");
     let elsewhere = neighbour(&plane, &server, 4).await?;
@@ -153,7 +165,8 @@ async fn who_one_is(world: &ApiWorld, admin: &ApiClient) -> anyhow::Result<()> {
     let token = reply.ok()?["token"].as_str().context("a token")?.to_owned();
     let cookie = reply.header("set-cookie");
     assert_eq!(cookie, format!("argocd.token={token}; path=/; SameSite=lax; httpOnly; Secure"));
-    let with_cookie = anybody.rest(Method::GET, "/api/v1/session/userinfo").header("cookie", format!("argocd.token={token}"));
+    let with_cookie =
+        anybody.rest(Method::GET, "/api/v1/session/userinfo").header("cookie", format!("argocd.token={token}"));
     assert_eq!(ApiReply::of(with_cookie).await?.ok()?["username"], "admin");
     let reply = anybody.send(Method::POST, "/api/v1/session", &json!({"username": "admin", "password": "no"})).await?;
     assert_eq!((reply.status, reply.json()), (401, json!({"error": WRONG, "code": 16, "message": WRONG})));
@@ -240,7 +253,10 @@ async fn a_sign_out(world: &ApiWorld, there: &ApiClient) -> anyhow::Result<()> {
     for client in [&session, &elsewhere] {
         watches.push(client.applications().watch(ApplicationQuery::default()).await?.into_inner());
     }
-    App::new("watched").source("https://git.example.com/none.git", ".", "HEAD").apply(&world.plane.client().await?).await?;
+    App::new("watched")
+        .source("https://git.example.com/none.git", ".", "HEAD")
+        .apply(&world.plane.client().await?)
+        .await?;
     for watch in &mut watches {
         let event = tokio::time::timeout(PATIENCE, watch.message()).await??.context("a first event")?;
         assert_eq!(event.r#type, "ADDED");

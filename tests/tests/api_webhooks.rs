@@ -30,12 +30,14 @@ struct Delivery {
 /// A push to the repository, as each host tells it.
 fn pushes(url: &str) -> [Delivery; 6] {
     let page = url.trim_end_matches(".git");
-    let change = json!({"new": {"name": "main", "type": "branch", "target": {"hash": "1"}}, "old": {"target": {"hash": "0"}}});
+    let change =
+        json!({"new": {"name": "main", "type": "branch", "target": {"hash": "1"}}, "old": {"target": {"hash": "0"}}});
     let github = json!({
         "ref": "refs/heads/main", "before": "0", "after": "1", "commits": [{"modified": ["app/map.yaml"]}],
         "repository": {"html_url": page, "default_branch": "main"},
     });
-    let gitlab = json!({"ref": "refs/heads/main", "project": {"web_url": page, "default_branch": "main"}, "commits": []});
+    let gitlab =
+        json!({"ref": "refs/heads/main", "project": {"web_url": page, "default_branch": "main"}, "commits": []});
     let bitbucket = json!({"push": {"changes": [change]}, "repository": {"links": {"html": {"href": page}}}});
     let server = json!({
         "eventKey": "repo:refs_changed", "changes": [{"ref": {"id": "refs/heads/main"}}],
@@ -49,7 +51,11 @@ fn pushes(url: &str) -> [Delivery; 6] {
         Delivery { host: "github", headers: &[("x-github-event", "push")], body: github.clone() },
         Delivery { host: "gitlab", headers: &[("x-gitlab-event", "Push Hook")], body: gitlab },
         Delivery { host: "gogs", headers: &[("x-gogs-event", "push")], body: github },
-        Delivery { host: "bitbucket", headers: &[("x-hook-uuid", "u-u-i-d"), ("x-event-key", "repo:push")], body: bitbucket },
+        Delivery {
+            host: "bitbucket",
+            headers: &[("x-hook-uuid", "u-u-i-d"), ("x-event-key", "repo:push")],
+            body: bitbucket,
+        },
         Delivery { host: "bitbucketserver", headers: &[("x-event-key", "repo:refs_changed")], body: server },
         Delivery { host: "azuredevops", headers: &[("x-vss-activityid", "1")], body: azure },
     ]
@@ -152,7 +158,10 @@ async fn flood(world: &ApiWorld, anybody: &ApiClient, url: &str) -> anyhow::Resu
     // Listings of one remote begin at least 100 ms apart, whoever asks.
     let listed = world.git.advertisements("pushed") - before.0;
     let most = usize::try_from(seconds)? * 10 + 12;
-    assert!(listed <= most.min(FLOOD / 4), "{FLOOD} deliveries in {seconds} s made {listed} listings, at most {most} should be");
+    assert!(
+        listed <= most.min(FLOOD / 4),
+        "{FLOOD} deliveries in {seconds} s made {listed} listings, at most {most} should be"
+    );
     assert_eq!(world.git.advertisements("other"), before.1, "nobody told of the other repository");
     Ok(())
 }
@@ -164,7 +173,16 @@ async fn proof(world: &ApiWorld, anybody: &ApiClient, url: &str) -> anyhow::Resu
         "webhook.bitbucket.uuid": "u-u-i-d", "webhook.bitbucketserver.secret": "stash",
         "webhook.azuredevops.username": "dev", "webhook.azuredevops.password": "ops",
     }});
-    world.plane.kubectl_text(&["-n", "argocd", "patch", "secret", "argocd-secret", "--type=merge", "-p", &secrets.to_string()])?;
+    world.plane.kubectl_text(&[
+        "-n",
+        "argocd",
+        "patch",
+        "secret",
+        "argocd-secret",
+        "--type=merge",
+        "-p",
+        &secrets.to_string(),
+    ])?;
     let pushes = pushes(url);
     let prove = |host: &str, secret_of: &dyn Fn(&str) -> String, body: &str| -> (&'static str, String) {
         let signed = |secret: &str| signature(&secret_of(secret), body.as_bytes());
@@ -213,14 +231,17 @@ async fn proof(world: &ApiWorld, anybody: &ApiClient, url: &str) -> anyhow::Resu
     let padding = json!({"padding": "x".repeat(2 << 20)}).to_string();
     let proof = format!("sha256={}", signature("hub", padding.as_bytes()));
     let words = eventually(PATIENCE, || async {
-        let reply = deliver(anybody, &[("x-github-event", "ping")], Some(("x-hub-signature-256", &proof)), padding.clone()).await?;
+        let reply =
+            deliver(anybody, &[("x-github-event", "ping")], Some(("x-hub-signature-256", &proof)), padding.clone())
+                .await?;
         ensure!(reply.status == 400, "status {}", reply.status);
         Ok::<_, anyhow::Error>(reply.text)
     });
     assert_eq!(words.await, "Webhook processing failed: payload must be valid JSON under 1 MB");
     let page = reqwest::Client::builder().no_proxy().build()?;
     let page = page.get(format!("http://{}/metrics", world.server.metrics_address())).send().await?.text().await?;
-    let counted = page.lines().find(|line| line.starts_with("argocd_webhook_requests_total")).context("no count of webhooks")?;
+    let counted =
+        page.lines().find(|line| line.starts_with("argocd_webhook_requests_total")).context("no count of webhooks")?;
     assert!(!counted.contains("(.*)+"), "strangers cannot make up labels: {counted}");
     Ok(())
 }

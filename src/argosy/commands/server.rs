@@ -108,6 +108,7 @@ fn server_options(options: &cli::Server, settings: &Settings) -> ServerOptions {
         dex_server: options.dex_server.clone().unwrap_or_else(|| known.dex_server.clone()),
         dex_plaintext: options.dex_server_plaintext.unwrap_or(known.dex_server_plaintext),
         dex_strict_tls: options.dex_server_strict_tls.unwrap_or(known.dex_server_strict_tls),
+        trusted_proxies: options.trusted_proxies.clone(),
         max_concurrent_logins: options.max_concurrent_logins,
         login_failures: (options.login_max_failures, Duration::from_secs(options.login_window)),
         login_cache_size: options.login_cache_size,

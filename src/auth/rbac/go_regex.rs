@@ -267,7 +267,8 @@ impl<'a> Translation<'a> {
 
     /// Copies `[:name:]`; false when it is not closed and so no such class.
     fn posix_class(&mut self) -> Option<bool> {
-        let Some(end) = self.rest.find(":]") else { return Some(false) };
+        // The bracket that opens it closes nothing: `[:]` is no class.
+        let Some(end) = self.rest[2..].find(":]").map(|at| at + 2) else { return Some(false) };
         let (class, rest) = self.rest.split_at(end + 2);
         const NAMES: [&str; 14] = [
             "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",

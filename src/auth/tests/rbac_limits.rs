@@ -46,6 +46,17 @@ fn hostile_patterns_are_matched_or_refused_in_bounded_time() {
 }
 
 #[test]
+fn brackets_and_colons_in_any_order_are_read_or_refused() {
+    for pattern in ["[[:]", "[[:]]", "[[:", "[[::]]", "[a[:]b]", "[[:^:]]", "[[:alpha:]]"] {
+        let _ = compile(&format!("p, ann, applications, get, \"{pattern}\", allow"), "regex");
+        let project = json!({"metadata": {"name": "web"}, "spec": {"roles": [
+            {"name": "dev", "policies": [format!("p, proj:web:dev, applications, action/{pattern}, web/*, allow")]},
+        ]}});
+        ProjectPolicy::compile(&serde_json::from_value(project).expect("a project"), MatchMode::Regex);
+    }
+}
+
+#[test]
 fn what_is_beyond_a_limit_is_an_error_and_its_line_is_named() {
     let long = format!("#\np, ann, applications, get, {}, allow", "a".repeat(4_097));
     assert!(matches!(compile(&long, ""), Err(PolicyError::Pattern { line: 2 })));

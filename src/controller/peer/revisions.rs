@@ -27,6 +27,14 @@ pub(super) async fn metadata(
     }
     let source = source_of(&subject.app, request)?;
     let project = subject.app.spec.as_ref().map(project_name).unwrap_or_default().to_owned();
+    // What the project does not permit is not read either, nor what it once did.
+    let permitted = shared.home.project(&project).is_some_and(|project| {
+        let rules = shared.home.rules(&project);
+        rules.permits_source_namespace(&subject.key.namespace).permitted && rules.permits_source(&source.repo_url).permitted
+    });
+    if !permitted {
+        return Err(Status::permission_denied(format!("the repository is not permitted in project '{project}'")));
+    }
     let source = Arc::new(ApplicationSource {
         target_revision: request.revision.to_ascii_lowercase(),
         tag_prefix: String::new(),

@@ -165,12 +165,14 @@ impl Comparer<'_> {
         Ok(Some(live))
     }
 
-    /// A live object of another application is not this one's to look at.
+    /// A live object of another application is not this one's to look at, nor one of
+    /// nobody's that this one does not manage.
     fn check_owner(&self, live: &Value, key: &ResourceKey) -> Result<(), Status> {
-        let owner = self.shared.home.settings().tracking.owner(live);
-        match owner.filter(|owner| *owner != self.instance) {
-            None => Ok(()),
+        match self.shared.home.settings().tracking.owner(live) {
+            Some(owner) if owner == self.instance => Ok(()),
             Some(_) => Err(Status::permission_denied(format!("{key} belongs to another application"))),
+            None if self.tree.manages(key) => Ok(()),
+            None => Err(Status::permission_denied(format!("{key} is not part of application {}", self.app))),
         }
     }
 

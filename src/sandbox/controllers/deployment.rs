@@ -7,8 +7,6 @@
 mod history;
 mod rollout;
 mod status;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,8 +18,8 @@ pub enum KeyError {
     /// The text is not a private key.
     #[error("the key for tokens could not be read")]
     Read(#[source] rcgen::Error),
-    /// It is a key, but for neither ES256 nor RS256.
-    #[error("keys for tokens are P-256 or RSA")]
+    /// It is a key, but not for ES256.
+    #[error("keys for tokens are of the curve P-256")]
     Kind,
     /// It cannot sign.
     #[error("a token could not be signed")]
@@ -29,7 +29,6 @@ pub enum KeyError {
 /// A private key and what belongs to it.
 pub struct TokenKeys {
     pair: rcgen::KeyPair,
-    algorithm: Algorithm,
     id: String,
     signing: EncodingKey,
     verifying: DecodingKey,
@@ -46,7 +45,7 @@ impl TokenKeys {
         Self::of(rcgen::KeyPair::generate().map_err(KeyError::Generate)?)
     }
 
-    /// A PKCS#8 private key: P-256 for ES256 or RSA for RS256.
+    /// A PKCS#8 private key on the curve P-256.
     ///
     /// # Errors
     /// [`KeyError::Read`], [`KeyError::Kind`].
@@ -55,18 +54,13 @@ impl TokenKeys {
     }
 
     fn of(pair: rcgen::KeyPair) -> Result<Self, KeyError> {
-        let der = pair.serialized_der();
-        let public = pair.public_key_raw();
-        let (algorithm, signing, verifying) = if pair.is_compatible(&rcgen::PKCS_ECDSA_P256_SHA256) {
-            (Algorithm::ES256, EncodingKey::from_ec_der(der), DecodingKey::from_ec_der(public))
-        } else if pair.is_compatible(&rcgen::PKCS_RSA_SHA256) {
-            let signing = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).map_err(|_| KeyError::Kind)?;
-            (Algorithm::RS256, signing, DecodingKey::from_rsa_der(public))
-        } else {
+        if !pair.is_compatible(&rcgen::PKCS_ECDSA_P256_SHA256) {
             return Err(KeyError::Kind);
-        };
-        let id = URL_SAFE_NO_PAD.encode(Sha256::digest(public));
-        Ok(Self { pair, algorithm, id, signing, verifying })
+        }
+        let signing = EncodingKey::from_ec_der(pair.serialized_der());
+        let verifying = DecodingKey::from_ec_der(pair.public_key_raw());
+        let id = URL_SAFE_NO_PAD.encode(Sha256::digest(pair.public_key_raw()));
+        Ok(Self { pair, id, signing, verifying })
     }
 
     /// The private key, to be kept.
@@ -82,13 +76,13 @@ impl TokenKeys {
     }
 
     pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, KeyError> {
-        let header = Header { kid: Some(self.id.clone()), typ: None, ..Header::new(self.algorithm) };
+        let header = Header { kid: Some(self.id.clone()), typ: None, ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.signing).map_err(KeyError::Sign)
     }
 
     /// The claims of a token of ours, whatever they say; `None` for another's.
     pub(super) fn open(&self, token: &str) -> Option<Value> {
-        let mut validation = Validation::new(self.algorithm);
+        let mut validation = Validation::new(Algorithm::ES256);
         // Times are judged by our own clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;

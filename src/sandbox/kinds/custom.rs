@@ -85,10 +85,14 @@ fn read_metadata(value: &mut Value, unknown: &mut Vec<String>) {
 /// Fills in names, and says in the status that the definition is accepted.
 pub fn accept(definition: &mut Value, now: &str) {
     let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    let stored: Vec<Value> = versions(spec).filter(|v| v.get("storage") == Some(&json!(true))).filter_map(|v| v.get("name").cloned()).collect();
+    let stored: Vec<Value> = versions(spec)
+        .filter(|v| v.get("storage") == Some(&json!(true)))
+        .filter_map(|v| v.get("name").cloned())
+        .collect();
     let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else { return };
     let kind = names.get("kind").and_then(Value::as_str).unwrap_or("").to_owned();
-    let is_missing = |names: &Map<String, Value>, field: &str| names.get(field).and_then(Value::as_str).unwrap_or("").is_empty();
+    let is_missing =
+        |names: &Map<String, Value>, field: &str| names.get(field).and_then(Value::as_str).unwrap_or("").is_empty();
     if is_missing(names, "singular") {
         names.insert("singular".to_owned(), kind.to_lowercase().into());
     }
@@ -104,9 +108,7 @@ pub fn accept(definition: &mut Value, now: &str) {
     status["storedVersions"] = all_stored.into();
     let is_established = status.get("conditions").and_then(Value::as_array).is_some_and(|c| c.len() >= 2);
     if !is_established {
-        let condition = |kind: &str, reason: &str, message: &str| {
-            json!({"type": kind, "status": "True", "lastTransitionTime": now, "reason": reason, "message": message})
-        };
+        let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now, "reason": reason, "message": message});
         status["conditions"] = json!([
             condition("NamesAccepted", "NoConflicts", "no conflicts found"),
             condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
@@ -131,10 +133,14 @@ pub fn kinds_of(definition: &Value) -> Vec<Arc<Kind>> {
         let mut made = Kind {
             group: text(&["spec", "group"]),
             version: name.clone(),
-            list_kind: Some(text(&["spec", "names", "listKind"])).filter(|k| !k.is_empty()).unwrap_or(format!("{kind}List")),
+            list_kind: Some(text(&["spec", "names", "listKind"]))
+                .filter(|k| !k.is_empty())
+                .unwrap_or(format!("{kind}List")),
             kind: kind.clone(),
             plural: text(&["spec", "names", "plural"]),
-            singular: Some(text(&["spec", "names", "singular"])).filter(|s| !s.is_empty()).unwrap_or(kind.to_lowercase()),
+            singular: Some(text(&["spec", "names", "singular"]))
+                .filter(|s| !s.is_empty())
+                .unwrap_or(kind.to_lowercase()),
             short_names: texts("shortNames"),
             categories: texts("categories"),
             namespaced: text(&["spec", "scope"]) == "Namespaced",
@@ -206,9 +212,15 @@ pub(super) fn group<'a>(kinds: impl Iterator<Item = &'a Arc<Kind>>) -> Vec<Group
     for kind in kinds {
         let versions = groups.entry(&kind.group).or_default();
         let key = std::cmp::Reverse(priority(&kind.version));
-        versions.entry(key).or_insert_with(|| Version { name: kind.version.clone(), kinds: Vec::new() }).kinds.push(kind.clone());
+        versions
+            .entry(key)
+            .or_insert_with(|| Version { name: kind.version.clone(), kinds: Vec::new() })
+            .kinds
+            .push(kind.clone());
     }
-    let made = groups.into_iter().map(|(name, versions)| Group { name: name.to_owned(), versions: versions.into_values().collect() });
+    let made = groups
+        .into_iter()
+        .map(|(name, versions)| Group { name: name.to_owned(), versions: versions.into_values().collect() });
     made.collect()
 }
 
@@ -254,9 +266,11 @@ pub fn document_of(kinds: &[Arc<Kind>]) -> Value {
 }
 
 fn document(kind: &Kind, version: &Value) -> Value {
-    let mut schema = version.pointer("/schema/openAPIV3Schema").cloned().filter(Value::is_object).unwrap_or_else(|| {
-        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-    });
+    let mut schema = version
+        .pointer("/schema/openAPIV3Schema")
+        .cloned()
+        .filter(Value::is_object)
+        .unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
     let gvk = |kind_name: &str| json!([{"group": kind.group, "version": kind.version, "kind": kind_name}]);
     if let Some(fields) = schema.as_object_mut() {
         let properties = fields.entry("properties").or_insert_with(|| json!({}));
@@ -276,7 +290,16 @@ fn document(kind: &Kind, version: &Value) -> Value {
         },
     });
     let mut schemas = Map::new();
-    for part in ["ObjectMeta", "ListMeta", "ManagedFieldsEntry", "OwnerReference", "FieldsV1", "Time", "DeleteOptions", "Preconditions"] {
+    for part in [
+        "ObjectMeta",
+        "ListMeta",
+        "ManagedFieldsEntry",
+        "OwnerReference",
+        "FieldsV1",
+        "Time",
+        "DeleteOptions",
+        "Preconditions",
+    ] {
         let part = format!("{META}{part}");
         if let Some(definition) = builtin::load().definitions.get(&part) {
             schemas.insert(part, definition.clone());

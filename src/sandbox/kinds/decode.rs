@@ -54,7 +54,8 @@ const PLAIN_NUMBERS: [&str; 13] = [
 const POINTED_STATUS_NUMBERS: [&str; 4] = ["collisionCount", "ready", "terminating", "terminatingReplicas"];
 
 /// Optional texts that are pointers: the empty text is stored.
-const POINTED_TEXTS: [&str; 4] = ["ingressClassName", "loadBalancerClass", "storageClassName", "volumeAttributesClassName"];
+const POINTED_TEXTS: [&str; 4] =
+    ["ingressClassName", "loadBalancerClass", "storageClassName", "volumeAttributesClassName"];
 
 /// An object as it was understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,8 +162,13 @@ impl Walk {
                     other => Err(mistyped(&other, place, "intstr.IntOrString")),
                 };
             }
-            "FieldsV1" | "RawExtension" | "JSON" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrArray"
-            | "JSONSchemaPropsOrStringArray" | "JSONSchemaProps" => return Ok(Some(value)),
+            "FieldsV1"
+            | "RawExtension"
+            | "JSON"
+            | "JSONSchemaPropsOrBool"
+            | "JSONSchemaPropsOrArray"
+            | "JSONSchemaPropsOrStringArray"
+            | "JSONSchemaProps" => return Ok(Some(value)),
             _ => {}
         }
         let Some(schema) = builtin::load().definitions.get(name) else { return Ok(Some(value)) };

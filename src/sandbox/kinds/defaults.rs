@@ -50,7 +50,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("apps.v1.StatefulSetSpec", "replicas", "1"),
     ("apps.v1.StatefulSetSpec", "podManagementPolicy", "\"OrderedReady\""),
     ("apps.v1.StatefulSetSpec", "revisionHistoryLimit", "10"),
-    ("apps.v1.StatefulSetSpec", "persistentVolumeClaimRetentionPolicy", "{\"whenDeleted\":\"Retain\",\"whenScaled\":\"Retain\"}"),
+    (
+        "apps.v1.StatefulSetSpec",
+        "persistentVolumeClaimRetentionPolicy",
+        "{\"whenDeleted\":\"Retain\",\"whenScaled\":\"Retain\"}",
+    ),
     ("apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy", "whenDeleted", "\"Retain\""),
     ("apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy", "whenScaled", "\"Retain\""),
     ("apps.v1.StatefulSetUpdateStrategy", "type", "\"RollingUpdate\""),

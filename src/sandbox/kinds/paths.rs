@@ -16,8 +16,29 @@ pub fn paths_of(kind: &Kind) -> Vec<(String, Value)> {
     let collection = format!("{below}/{}", kind.plural);
     let one = format!("{collection}/{{name}}");
     let mut paths = vec![
-        (collection, item(kind, &[("get", "list", "list"), ("post", "create", "post"), ("delete", "deletecollection", "deletecollection")])),
-        (one.clone(), item(kind, &[("get", "get", "get"), ("put", "update", "put"), ("patch", "patch", "patch"), ("delete", "delete", "delete")])),
+        (
+            collection,
+            item(
+                kind,
+                &[
+                    ("get", "list", "list"),
+                    ("post", "create", "post"),
+                    ("delete", "deletecollection", "deletecollection"),
+                ],
+            ),
+        ),
+        (
+            one.clone(),
+            item(
+                kind,
+                &[
+                    ("get", "get", "get"),
+                    ("put", "update", "put"),
+                    ("patch", "patch", "patch"),
+                    ("delete", "delete", "delete"),
+                ],
+            ),
+        ),
     ];
     if kind.namespaced && kind.allows("list") {
         paths.push((format!("{root}/{}", kind.plural), item(kind, &[("get", "list", "list")])));
@@ -31,9 +52,10 @@ pub fn paths_of(kind: &Kind) -> Vec<(String, Value)> {
 }
 
 fn item(kind: &Kind, operations: &[(&str, &str, &str)]) -> Value {
-    let made = operations.iter().filter(|(_, verb, _)| kind.allows(verb)).map(|(method, _, action)| {
-        ((*method).to_owned(), operation(kind, method, action))
-    });
+    let made = operations
+        .iter()
+        .filter(|(_, verb, _)| kind.allows(verb))
+        .map(|(method, _, action)| ((*method).to_owned(), operation(kind, method, action)));
     Value::Object(made.collect())
 }
 
@@ -57,7 +79,8 @@ fn operation(kind: &Kind, method: &str, action: &str) -> Value {
         operation["parameters"] = parameters.into();
     }
     if method == "patch" {
-        let mut types = vec!["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"];
+        let mut types =
+            vec!["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"];
         if kind.is_strategic() {
             types.push("application/strategic-merge-patch+json");
         }

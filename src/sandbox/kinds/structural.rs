@@ -66,7 +66,9 @@ pub(super) fn complete(schema: &Value, value: &mut Value) {
         Value::Object(fields) => {
             let properties = schema.get("properties").and_then(Value::as_object);
             for (name, inner) in properties.into_iter().flatten() {
-                if fields.get(name).is_some_and(Value::is_null) && !flag(inner, "nullable") && inner.get("default").is_some()
+                if fields.get(name).is_some_and(Value::is_null)
+                    && !flag(inner, "nullable")
+                    && inner.get("default").is_some()
                 {
                     fields.remove(name);
                 }
@@ -99,7 +101,8 @@ fn validate_below(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fa
     }
     let in_body = if path.is_empty() { "<nil>" } else { path };
     if let Some(wanted) = wrong_type(schema, value) {
-        let detail = format!("Invalid value: \"{0}\": {in_body} in body must be of type {wanted}: \"{0}\"", type_name(value));
+        let detail =
+            format!("Invalid value: \"{0}\": {in_body} in body must be of type {wanted}: \"{0}\"", type_name(value));
         faults.push(Fault::mistyped(if path.is_empty() { "<nil>" } else { path }, &detail));
         return;
     }
@@ -183,15 +186,22 @@ fn validate_text(schema: &Value, text: &str, path: &str, faults: &mut Vec<Fault>
 fn validate_number(schema: &Value, number: &serde_json::Number, path: &str, faults: &mut Vec<Fault>) {
     let value = Value::Number(number.clone());
     let Some(n) = number.as_f64() else { return };
-    if let Some(least) = schema.get("minimum").filter(|m| m.as_f64().is_some_and(|m| n < m || (n == m && flag(schema, "exclusiveMinimum")))) {
+    if let Some(least) = schema
+        .get("minimum")
+        .filter(|m| m.as_f64().is_some_and(|m| n < m || (n == m && flag(schema, "exclusiveMinimum"))))
+    {
         let how = if flag(schema, "exclusiveMinimum") { "greater than" } else { "greater than or equal to" };
         faults.push(Fault::invalid(path, &value, &format!("{path} in body should be {how} {least}")));
     }
-    if let Some(most) = schema.get("maximum").filter(|m| m.as_f64().is_some_and(|m| n > m || (n == m && flag(schema, "exclusiveMaximum")))) {
+    if let Some(most) = schema
+        .get("maximum")
+        .filter(|m| m.as_f64().is_some_and(|m| n > m || (n == m && flag(schema, "exclusiveMaximum"))))
+    {
         let how = if flag(schema, "exclusiveMaximum") { "less than" } else { "less than or equal to" };
         faults.push(Fault::invalid(path, &value, &format!("{path} in body should be {how} {most}")));
     }
-    if let Some(step) = schema.get("multipleOf").and_then(Value::as_f64).filter(|s| *s > 0.0 && (n / s).fract() != 0.0) {
+    if let Some(step) = schema.get("multipleOf").and_then(Value::as_f64).filter(|s| *s > 0.0 && (n / s).fract() != 0.0)
+    {
         faults.push(Fault::invalid(path, &value, &format!("{path} in body should be a multiple of {step}")));
     }
 }
@@ -239,7 +249,11 @@ fn validate_fields(schema: &Value, fields: &Map<String, Value>, path: &str, faul
         faults.push(Fault { reason: "FieldValueTooMany", field: path.to_owned(), message });
     }
     if let Some(least) = bound("minProperties").filter(|least| count < *least) {
-        faults.push(Fault::invalid(path, &count.into(), &format!("{path} in body should have at least {least} properties")));
+        faults.push(Fault::invalid(
+            path,
+            &count.into(),
+            &format!("{path} in body should have at least {least} properties"),
+        ));
     }
     for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
@@ -274,12 +288,17 @@ fn validate_junctions(schema: &Value, value: &Value, path: &str, faults: &mut Ve
     if let Some(any) = branches("anyOf")
         && !any.iter().any(holds)
     {
-        faults.push(Fault::invalid(name, &shown(value), &format!("{name} in body must validate at least one schema (anyOf)")));
+        faults.push(Fault::invalid(
+            name,
+            &shown(value),
+            &format!("{name} in body must validate at least one schema (anyOf)"),
+        ));
     }
     if let Some(one) = branches("oneOf") {
         let count = one.iter().filter(|b| holds(b)).count();
         if count != 1 {
-            let found = if count == 0 { "Found none valid".to_owned() } else { format!("Found {count} valid alternatives") };
+            let found =
+                if count == 0 { "Found none valid".to_owned() } else { format!("Found {count} valid alternatives") };
             faults.push(Fault::invalid(
                 name,
                 &shown(value),

@@ -54,7 +54,10 @@ fn unknown_fields_are_dropped_and_told() {
 fn a_value_of_the_wrong_type_is_refused_in_gos_words() {
     let given = json!({"metadata": {"name": "d"}, "spec": {"replicas": "x"}});
     let error = kind("apps", "v1", "deployments").decode(given).expect_err("refuses");
-    assert_eq!(error.0, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32");
+    assert_eq!(
+        error.0,
+        "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+    );
 }
 
 fn definition() -> Value {
@@ -99,8 +102,11 @@ fn custom_resources_are_pruned_completed_and_validated() {
     let custom = kinds[0].custom.as_ref().expect("is custom");
     custom.validate(&json!({"spec": {"size": 0, "mode": "c"}}), &mut faults);
     let texts: Vec<String> = faults.iter().map(|f| format!("{}: {}", f.field, f.message)).collect();
-    assert_eq!(texts, [
-        "spec.mode: Unsupported value: \"c\": supported values: \"a\", \"b\"",
-        "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1",
-    ]);
+    assert_eq!(
+        texts,
+        [
+            "spec.mode: Unsupported value: \"c\": supported values: \"a\", \"b\"",
+            "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1",
+        ]
+    );
 }

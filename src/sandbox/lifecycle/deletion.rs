@@ -75,6 +75,11 @@ pub fn plan_deletion(
     if marked == *current { Deletion::Unchanged } else { Deletion::Mark(marked) }
 }
 
+/// Whether a finalizer is about what an object owns.
+pub(crate) fn is_kept_by_owner(finalizer: &str) -> bool {
+    finalizer == FOREGROUND || finalizer == ORPHAN
+}
+
 fn mark(value: &mut Value, finalizers: Vec<String>, grace: i64, now: jiff::Timestamp) {
     let deleting = object::is_deleting(value);
     let Some(metadata) = object::metadata(value) else { return };

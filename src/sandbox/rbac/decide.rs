@@ -52,16 +52,15 @@ pub(super) fn rules_for(user: &Caller, namespace: &str, source: &impl RoleSource
     (rules, problems)
 }
 
-fn bindings_of<'a>(
-    user: &'a Caller,
-    namespace: &str,
-    source: &impl RoleSource,
-) -> impl Iterator<Item = (Binding, Subject)> + use<'a> {
+/// The bindings that mean `user`, each with the subject that does.
+fn bindings_of(user: &Caller, namespace: &str, source: &impl RoleSource) -> Vec<(Binding, Subject)> {
     let local = if namespace.is_empty() { Vec::new() } else { source.role_bindings(namespace) };
-    source.cluster_role_bindings().into_iter().chain(local).filter_map(|binding| {
+    let all = source.cluster_role_bindings().into_iter().chain(local);
+    all.filter_map(|binding| {
         let subject = binding.subjects.iter().find(|subject| subject.is(user, &binding.namespace))?.clone();
         Some((binding, subject))
     })
+    .collect()
 }
 
 /// Several problems as Kubernetes joins them, each once.

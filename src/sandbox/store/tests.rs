@@ -98,9 +98,7 @@ fn a_list_can_be_had_as_it_was() {
 #[test]
 fn an_object_goes_with_its_last_finalizer() {
     let store = Store::in_memory();
-    let deleting = |finalizers: Value| {
-        json!({"metadata": {"name": "a", "deletionTimestamp": "1970-01-01T00:00:00Z", "finalizers": finalizers}})
-    };
+    let deleting = |finalizers: Value| json!({"metadata": {"name": "a", "deletionTimestamp": "1970-01-01T00:00:00Z", "finalizers": finalizers}});
     store.create(&key("a"), deleting(json!(["x", "y"]))).expect("creates");
     store.update(&key("a"), None, |_| Ok::<_, ()>(Some(deleting(json!(["y"]))))).expect("updates");
     assert!(store.get(&key("a")).is_some());

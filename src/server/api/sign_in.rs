@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseActFuture, WrapFuture as _};
 use argosy_auth::account::Accounts;
 use argosy_auth::sign_in::{Admission, Attempt, SignInError, answer_after, check_form, verify};
 use argosy_model::Secret;
-use jiff::SignedDuration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::Api;
@@ -27,6 +28,7 @@ impl Handler<SignIn> for Api {
 
     fn handle(&mut self, request: SignIn, ctx: &mut Context<Self>) -> Self::Result {
         let SignIn { name, password, source } = request;
+        let begun = Instant::now();
         if let Err(error) = check_form(&name, password.expose()) {
             return refuse(error);
         }
@@ -45,17 +47,18 @@ impl Handler<SignIn> for Api {
         self.save(ctx);
         if let Admission::Refused { by, .. } = admitted {
             tracing::warn!(account = attempt.name, security = 3, ?by, "sign-in refused after too many failures");
-            let after = self.answer_after();
-            return Box::pin(delayed(after, Err(SignInError::Invalid)).into_actor(self));
+            let due = begun + self.answer_after();
+            return Box::pin(delayed(due, Err(SignInError::Invalid)).into_actor(self));
         }
-        let after = self.answer_after();
+        // From the beginning: how long a hash takes must not tell whose it is.
+        let due = begun + self.answer_after();
         let (account, secret) = (attempt.name.clone(), password);
         let verified = verify_aside(turn, accounts, account, secret).into_actor(self);
         Box::pin(verified.then(move |outcome, actor, ctx| {
             actor.count(&attempt, &outcome, ctx);
             // A right password is answered at once: it tells nobody anything.
-            let after = if outcome.is_ok() { SignedDuration::ZERO } else { after };
-            delayed(after, outcome).into_actor(actor)
+            let due = if outcome.is_ok() { begun } else { due };
+            delayed(due, outcome).into_actor(actor)
         }))
     }
 }
@@ -81,10 +84,10 @@ impl Api {
         self.save(ctx);
     }
 
-    fn answer_after(&self) -> SignedDuration {
+    fn answer_after(&self) -> Duration {
         let mut bytes = [0; 2];
         (self.random)(&mut bytes);
-        answer_after(u16::from_be_bytes(bytes))
+        answer_after(u16::from_be_bytes(bytes)).unsigned_abs()
     }
 
     /// Starts writing the counters unless that is under way; what is counted
@@ -129,7 +132,7 @@ async fn verify_aside(
     verified.await.unwrap_or(Err(SignInError::Invalid))
 }
 
-async fn delayed(after: SignedDuration, outcome: Result<(), SignInError>) -> Result<(), Status> {
-    tokio::time::sleep(after.unsigned_abs()).await;
+async fn delayed(due: Instant, outcome: Result<(), SignInError>) -> Result<(), Status> {
+    tokio::time::sleep_until(due).await;
     outcome.map_err(|error| Status::unauthenticated(error.to_string()))
 }

@@ -1,10 +1,11 @@
 //! What a request must be before it is looked at: of an allowed content type, and,
 //! where it changes something with a session's cookie, from the server's own pages.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, Uri};
 
 use super::cookie;
+use crate::authentication::has_own_token;
 
 /// Whether a request is made by a page of another site in the name of the user whose
 /// cookie the browser adds. Sibling domains are other sites: they share cookies
@@ -14,8 +15,8 @@ use super::cookie;
 /// say where a request is from (`Sec-Fetch-Site`, older ones `Origin`); what says
 /// nothing is not a browser.
 pub fn is_cross_site(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
-    let own_token = headers.contains_key(AUTHORIZATION) || headers.contains_key("token");
-    if method.is_safe() || own_token || !cookie::has_token(headers) {
+    // Only what counts as a token: a browser adds the password of a proxy by itself.
+    if method.is_safe() || has_own_token(headers) || !cookie::has_token(headers) {
         return false;
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -71,6 +72,12 @@ mod tests {
         assert!(!cross(Method::POST, &[("origin", "https://public.example"), ("x-forwarded-host", "public.example")]));
         assert!(!cross(Method::POST, &[]));
         assert!(!cross(Method::GET, &[("sec-fetch-site", "cross-site")]));
-        assert!(!cross(Method::POST, &[("origin", "https://evil.example"), ("authorization", "Bearer x")]));
+        assert!(!cross(Method::POST, &[("origin", "https://evil.example"), ("authorization", "Bearer x.y.z")]));
+    }
+
+    #[test]
+    fn what_is_no_token_does_not_stand_for_one() {
+        assert!(cross(Method::POST, &[("sec-fetch-site", "cross-site"), ("authorization", "Basic dTpw")]));
+        assert!(cross(Method::POST, &[("sec-fetch-site", "cross-site"), ("token", "")]));
     }
 }

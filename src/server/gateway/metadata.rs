@@ -43,9 +43,9 @@ pub(super) fn of(parts: &Parts) -> MetadataMap {
 
 /// The way the request came, with the last hop.
 fn forwarded_for(parts: &Parts) -> Option<HeaderValue> {
-    let before = parts.headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
+    let before = parts.headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
     let client = parts.extensions.get::<ClientAddress>().map(|client| client.0.ip().to_string());
-    let way: Vec<&str> = before.into_iter().chain(client.as_deref()).collect();
+    let way: Vec<&str> = before.chain(client.as_deref()).collect();
     (!way.is_empty()).then(|| way.join(", ")).and_then(|way| HeaderValue::try_from(way).ok())
 }
 

@@ -21,6 +21,10 @@ use super::{ListenerOptions, Stages, Timeouts, redirect};
 const HEADER_BYTES: u32 = 128 << 10;
 /// Calls at once on one HTTP/2 connection.
 const CONCURRENT_STREAMS: u32 = 256;
+/// Bytes that an HTTP/2 connection, and each call on it, may have on their way to us.
+/// Half of it bounds what small frames cost before they are read: a window that adapts
+/// begins at 64 KiB, which some 150 calls at once would exhaust.
+const HTTP2_WINDOW: u32 = 1 << 20;
 /// Between looks at a connection whose first bytes do not yet say what it is.
 const PEEK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -150,7 +154,8 @@ fn http2(timeouts: Timeouts) -> http2::Builder<TokioExecutor> {
         .keep_alive_timeout(timeouts.ping_timeout)
         .max_concurrent_streams(CONCURRENT_STREAMS)
         .max_header_list_size(HEADER_BYTES)
-        .adaptive_window(true);
+        .initial_connection_window_size(HTTP2_WINDOW)
+        .initial_stream_window_size(HTTP2_WINDOW);
     builder
 }
 

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_web::GrpcWebLayer;
 
 use super::drain::Draining;
@@ -27,6 +27,15 @@ use super::drain::Draining;
 /// How long the headers of a gRPC-web answer wait for its first frame. The stock
 /// client reads the status of an answer without messages from the headers only.
 const FIRST_FRAME: Duration = Duration::from_millis(250);
+
+/// How the codec begins to say that a request is no message. It calls that an error of
+/// its own, and it is the client's.
+const NO_MESSAGE: [&str; 4] = [
+    "failed to decode Protobuf message",
+    "protocol error:",
+    "Unexpected EOF decoding stream",
+    "Missing request message",
+];
 
 /// Marks requests that came as gRPC-web.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +64,9 @@ async fn complete(State(completion): State<Completion>, request: Request, next: 
     if lacks_message(response.headers()) {
         return Status::unimplemented(completion.unknown(&path)).into_http::<Body>();
     }
+    if let Some(words) = no_message(response.headers()) {
+        return Status::invalid_argument(words).into_http::<Body>();
+    }
     if web {
         response = early_error(response).await;
     }
@@ -65,6 +77,13 @@ async fn complete(State(completion): State<Completion>, request: Request, next: 
 fn lacks_message(headers: &HeaderMap) -> bool {
     let unimplemented = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "12");
     unimplemented && headers.get(Status::GRPC_MESSAGE).is_none_or(|message| message.is_empty())
+}
+
+/// What the codec says of a request that it cannot read.
+fn no_message(headers: &HeaderMap) -> Option<String> {
+    let status = Status::from_header_map(headers).filter(|status| status.code() == Code::Internal)?;
+    let is_codecs = NO_MESSAGE.iter().any(|start| status.message().starts_with(start));
+    is_codecs.then(|| status.message().to_owned())
 }
 
 /// Moves a status that comes before any message from the trailers to the headers.

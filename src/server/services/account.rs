@@ -20,7 +20,6 @@ use tonic::{Request, Response, Status};
 
 use crate::caller::{Caller, caller};
 use crate::gateway::{self, Gateway};
-use crate::listener::ClientAddress;
 use crate::permission::{action, resource};
 use crate::shared::Shared;
 
@@ -87,7 +86,7 @@ impl AccountService for Service {
         request: Request<UpdatePasswordRequest>,
     ) -> Result<Response<UpdatePasswordResponse>, Status> {
         let caller = caller(&request)?;
-        let source = request.extensions().get::<ClientAddress>().map(|address| address.0.ip());
+        let source = self.shared.source(&request);
         self.change_password(&caller, source, request.into_inner()).await.map(Response::new)
     }
 

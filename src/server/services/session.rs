@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use argosy_auth::account::Capability;
 use argosy_auth::rbac::groups_from_claims;
-use argosy_auth::token::Subject;
+use argosy_auth::token::{Claims, Subject};
 use argosy_model::Secret;
 use argosy_proto::session::session_service_server::SessionService;
 use argosy_proto::session::{
@@ -15,7 +15,6 @@ use tonic::{Request, Response, Status};
 use crate::api::SignIn;
 use crate::caller::anyone;
 use crate::gateway::{self, Gateway};
-use crate::listener::ClientAddress;
 use crate::shared::{Shared, add_cookies};
 
 /// See the module's page.
@@ -36,17 +35,19 @@ impl Service {
     }
 
     async fn sign_in(&self, request: Request<SessionCreateRequest>) -> Result<Response<SessionResponse>, Status> {
-        let source = request.extensions().get::<ClientAddress>().map(|address| address.0.ip());
+        let source = self.shared.source(&request);
         let SessionCreateRequest { username, password, token } = request.into_inner();
         if !token.is_empty() {
             let words = "token-based session creation no longer supported. please upgrade argocd cli to v0.7+";
             return Err(Status::unauthenticated(words));
         }
+        // A password that is replaced while it is verified must not outlive that.
+        let begun = (self.shared.clock)();
         let attempt = SignIn { name: username.clone(), password: Secret::new(password), source };
         self.shared.api.sign_in(attempt).await?;
         let subject = Subject::Account { name: username, capability: Capability::Login };
         let lifetime = i64::try_from(self.shared.authority.snapshot().session.as_secs()).unwrap_or(i64::MAX);
-        let issued = self.shared.authority.issue(subject, &self.shared.uuid(), lifetime)?;
+        let issued = self.shared.authority.sign(Claims::new(subject, self.shared.uuid(), begun, lifetime))?;
         let token = issued.token.expose().clone();
         let mut response = Response::new(SessionResponse { token: token.clone() });
         match self.shared.cookies(&token) {

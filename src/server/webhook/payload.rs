@@ -2,7 +2,8 @@
 //! is left unread; the owner of the repository looks for itself.
 
 use axum::http::HeaderMap;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::provider::Provider;
 
@@ -34,47 +35,118 @@ pub(super) struct Malformed;
 /// [`Malformed`], whatever is wrong with it.
 pub(super) fn parse(provider: Provider, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Malformed> {
     let event = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let payload: Value = serde_json::from_slice(body).map_err(|_| Malformed)?;
     let urls = match provider {
-        Provider::GitHub if event("x-github-event") == "push" => at(&payload, &["/repository/html_url"]),
-        Provider::GitHub | Provider::GitHubPackages => return Ok(Delivery::Other),
-        Provider::GitLab => match event("x-gitlab-event") {
-            "Push Hook" | "Tag Push Hook" | "System Hook" => at(&payload, &["/project/web_url"]),
-            _ => return Ok(Delivery::Other),
-        },
-        Provider::Gogs if event("x-gogs-event") == "push" => at(&payload, &["/repository/html_url"]),
-        Provider::Gogs => return Ok(Delivery::Other),
-        Provider::Bitbucket if event("x-event-key") == "repo:push" => at(&payload, &["/repository/links/html/href"]),
-        Provider::Bitbucket => return Ok(Delivery::Other),
-        Provider::BitbucketServer => match event("x-event-key") {
-            "repo:refs_changed" => clone_links(&payload),
-            _ => return Ok(Delivery::Other),
-        },
-        Provider::AzureDevOps => match payload.get("eventType").and_then(Value::as_str) {
-            Some("git.push") => at(&payload, &["/resource/repository/remoteUrl"]),
-            Some(_) => return Ok(Delivery::Other),
-            None => return Err(Malformed),
-        },
+        Provider::GitHub if event("x-github-event") == "push" => vec![read::<Hosted>(body)?.repository.html_url],
+        Provider::GitLab if matches!(event("x-gitlab-event"), "Push Hook" | "Tag Push Hook" | "System Hook") => {
+            vec![read::<OfGitLab>(body)?.project.web_url]
+        }
+        Provider::Gogs if event("x-gogs-event") == "push" => vec![read::<Hosted>(body)?.repository.html_url],
+        Provider::Bitbucket if event("x-event-key") == "repo:push" => {
+            vec![read::<OfBitbucket>(body)?.repository.links.html.href]
+        }
+        Provider::BitbucketServer if event("x-event-key") == "repo:refs_changed" => {
+            let links = read::<OfBitbucketServer>(body)?.repository.links.clone;
+            links.into_iter().filter_map(|link| link.href).collect()
+        }
+        Provider::AzureDevOps if read::<OfAzure>(body)?.event_type == "git.push" => {
+            vec![read::<PushOfAzure>(body)?.resource.repository.remote_url]
+        }
+        _ => return read::<IgnoredAny>(body).map(|_| Delivery::Other),
     };
     let usable = |url: &String| !url.is_empty() && url.len() <= LONGEST;
     let urls: Vec<String> = urls.into_iter().filter(usable).take(MOST).collect();
     if urls.is_empty() { Err(Malformed) } else { Ok(Delivery::Push { urls }) }
 }
 
-fn at(payload: &Value, pointers: &[&str]) -> Vec<String> {
-    pointers.iter().filter_map(|pointer| payload.pointer(pointer)?.as_str().map(str::to_owned)).collect()
+/// Reads only what is asked for: a stranger's document may be large, and all of it in
+/// memory many times larger.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
+    serde_json::from_slice(body).map_err(|_| Malformed)
+}
+
+/// What GitHub and Gogs say.
+#[derive(Deserialize)]
+struct Hosted {
+    repository: HostedRepository,
+}
+
+#[derive(Deserialize)]
+struct HostedRepository {
+    html_url: String,
+}
+
+#[derive(Deserialize)]
+struct OfGitLab {
+    project: Project,
+}
+
+#[derive(Deserialize)]
+struct Project {
+    web_url: String,
+}
+
+#[derive(Deserialize)]
+struct OfBitbucket {
+    repository: Linked<Page>,
+}
+
+#[derive(Deserialize)]
+struct OfBitbucketServer {
+    repository: Linked<Clones>,
+}
+
+#[derive(Deserialize)]
+struct Linked<T> {
+    links: T,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    html: Address,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    href: String,
 }
 
 /// The addresses that a Bitbucket Server lists for cloning: by http and by ssh.
-fn clone_links(payload: &Value) -> Vec<String> {
-    let links = payload.pointer("/repository/links/clone").and_then(Value::as_array);
-    links.into_iter().flatten().filter_map(|link| link.get("href")?.as_str().map(str::to_owned)).collect()
+#[derive(Deserialize)]
+struct Clones {
+    clone: Vec<CloneLink>,
+}
+
+#[derive(Deserialize)]
+struct CloneLink {
+    href: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct OfAzure {
+    #[serde(rename = "eventType")]
+    event_type: String,
+}
+
+#[derive(Deserialize)]
+struct PushOfAzure {
+    resource: AzureResource,
+}
+
+#[derive(Deserialize)]
+struct AzureResource {
+    repository: AzureRepository,
+}
+
+#[derive(Deserialize)]
+struct AzureRepository {
+    #[serde(rename = "remoteUrl")]
+    remote_url: String,
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -98,7 +170,8 @@ mod tests {
 
     #[test]
     fn each_host_says_where_the_repository_is_in_its_own_way() {
-        let read = |provider, headers: &HeaderMap, payload: Value| parse(provider, headers, payload.to_string().as_bytes());
+        let read =
+            |provider, headers: &HeaderMap, payload: Value| parse(provider, headers, payload.to_string().as_bytes());
         let url = "https://git.example.com/a/b";
         let github = json!({"ref": "refs/heads/main", "repository": {"html_url": url}});
         assert_eq!(read(Provider::GitHub, &event("x-github-event", "push"), github.clone()), push(url));

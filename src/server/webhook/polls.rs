@@ -14,6 +14,8 @@ use crate::peers::Peers;
 
 /// Addresses that wait; those beyond are left to the poll that comes anyway.
 const MOST: usize = 10_000;
+/// Addresses that an owner takes at once; it refuses more.
+const AT_ONCE: usize = 1000;
 /// From the first delivery until the owners are asked: a push often comes as
 /// several deliveries.
 const GATHERED: Duration = Duration::from_millis(20);
@@ -57,18 +59,24 @@ async fn hand_on(waiting: Arc<Waiting>, peers: Peers) {
         waiting.rung.notified().await;
         tokio::time::sleep(GATHERED).await;
         let urls = std::mem::take(&mut *waiting.urls.lock().unwrap_or_else(PoisonError::into_inner));
-        let request = PollRequest { urls: urls.into_iter().collect() };
-        // A repository belongs to one replica; which one, each of them knows.
-        let asked = peers.all().into_iter().map(|mut peer| {
-            let request = request.clone();
-            async move { tokio::time::timeout(PATIENCE, peer.poll_repositories(request)).await }
-        });
-        for answer in join_all(asked).await {
-            match answer {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::warn!(error = error.message(), "a replica could not be told of a push"),
-                Err(_) => tracing::warn!("a replica did not take the news of a push in time"),
-            }
+        let urls: Vec<String> = urls.into_iter().collect();
+        for part in urls.chunks(AT_ONCE) {
+            tell(&peers, part).await;
+        }
+    }
+}
+
+/// A repository belongs to one replica; which one, each of them knows.
+async fn tell(peers: &Peers, urls: &[String]) {
+    let asked = peers.all().into_iter().map(|mut peer| {
+        let request = PollRequest { urls: urls.to_vec() };
+        async move { tokio::time::timeout(PATIENCE, peer.poll_repositories(request)).await }
+    });
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(error = error.message(), "a replica could not be told of a push"),
+            Err(_) => tracing::warn!("a replica did not take the news of a push in time"),
         }
     }
 }

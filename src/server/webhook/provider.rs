@@ -54,7 +54,9 @@ impl Provider {
     /// is set, everybody may deliver.
     pub(super) fn verify(self, headers: &HeaderMap, body: &[u8], secrets: &WebhookSecrets) -> Result<(), Unproven> {
         let proven = match self {
-            Self::GitHub | Self::GitHubPackages => signed(headers, "x-hub-signature-256", "sha256=", body, &secrets.github),
+            Self::GitHub | Self::GitHubPackages => {
+                signed(headers, "x-hub-signature-256", "sha256=", body, &secrets.github)
+            }
             Self::Gogs => signed(headers, "x-gogs-signature", "", body, &secrets.gogs),
             Self::BitbucketServer => signed(headers, "x-hub-signature", "sha256=", body, &secrets.bitbucket_server),
             Self::GitLab => same(text(headers, "x-gitlab-token"), &secrets.gitlab),

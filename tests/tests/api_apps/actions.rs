@@ -28,7 +28,10 @@ definitions:
 "#;
 
 fn map(more: Value) -> Value {
-    merged(json!({"namespace": "acted", "group": "", "version": "v1", "kind": "ConfigMap", "resourceName": "map"}), more)
+    merged(
+        json!({"namespace": "acted", "group": "", "version": "v1", "kind": "ConfigMap", "resourceName": "map"}),
+        more,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +65,8 @@ async fn actions_are_listed_and_run_with_their_parameters() -> anyhow::Result<()
     assert!(names.contains(&json!("restart")), "{reply}");
     let fields = json!({"namespace": "acted", "group": "apps", "version": "v1", "kind": "Deployment", "resourceName": "web", "action": "restart"});
     case.api.applications().run_resource_action(case.request::<ResourceActionRunRequest>(fields.clone())).await?;
-    let annotations = case.kubectl(&["get", "deployment", "web", "-o", "jsonpath={.spec.template.metadata.annotations}"])?;
+    let annotations =
+        case.kubectl(&["get", "deployment", "web", "-o", "jsonpath={.spec.template.metadata.annotations}"])?;
     assert!(annotations.contains("kubectl.kubernetes.io/restartedAt"), "{annotations}");
     let parameters = json!([{"name": "replicas", "value": "2"}]);
     let body = merged(fields, json!({"action": "scale", "resourceActionParameters": parameters}));

@@ -146,11 +146,7 @@ impl Case {
     }
 
     /// Waits for a state of the application by watching it.
-    pub(crate) async fn until(
-        &self,
-        what: &str,
-        condition: impl Fn(&AppState) -> bool,
-    ) -> anyhow::Result<AppState> {
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&AppState) -> bool) -> anyhow::Result<AppState> {
         let mut known = self.get().await?;
         if condition(&known) {
             return Ok(known);

@@ -132,11 +132,19 @@ async fn a_cluster_is_added_deployed_to_changed_and_removed() -> anyhow::Result<
 
     // Changed field by field; what is not named stays, the credential above all.
     let cluster = json!({"server": url, "name": "renamed", "namespaces": ["default"], "annotations": {"by": "test"}, "labels": {}});
-    let request = message::<ClusterUpdateRequest>(json!({"cluster": cluster, "updatedFields": ["namespaces", "annotations"]}));
+    let request =
+        message::<ClusterUpdateRequest>(json!({"cluster": cluster, "updatedFields": ["namespaces", "annotations"]}));
     let updated = case.api.clusters().update(request).await?.into_inner();
-    assert_eq!((&*updated.name, &updated.namespaces[..], &*updated.labels["zone"]), ("far away", &["default".to_owned()][..], "c"));
+    assert_eq!(
+        (&*updated.name, &updated.namespaces[..], &*updated.labels["zone"]),
+        ("far away", &["default".to_owned()][..], "c")
+    );
     let body = json!({"name": "far off", "namespaces": []});
-    let reply = case.api.send(Method::PUT, &format!("{path}?updatedFields=name&updatedFields=namespaces"), &body).await?.ok()?;
+    let reply = case
+        .api
+        .send(Method::PUT, &format!("{path}?updatedFields=name&updatedFields=namespaces"), &body)
+        .await?
+        .ok()?;
     assert_eq!((&reply["name"], &reply["labels"]["zone"]), (&json!("far off"), &json!("c")));
     let reply = case.api.send(Method::POST, &format!("{path}/invalidate-cache"), &json!({})).await?.ok()?;
     assert_eq!(reply["server"], url);
@@ -149,7 +157,12 @@ async fn a_cluster_is_added_deployed_to_changed_and_removed() -> anyhow::Result<
     assert!(listed.starts_with("argocd-manager-token-") && !listed.contains("first"), "{listed}");
     case.commit(&[("map.yaml", &config_map("map", "y"))])?;
     let updated = case.app().set("/spec/destination", json!({"server": url, "namespace": "default"}));
-    case.api.applications().create(message::<argosy_proto::application::ApplicationCreateRequest>(json!({"application": updated.manifest(), "upsert": true}))).await?;
+    case.api
+        .applications()
+        .create(message::<argosy_proto::application::ApplicationCreateRequest>(
+            json!({"application": updated.manifest(), "upsert": true}),
+        ))
+        .await?;
     assert_eq!(case.synced(json!({})).await?.phase(), "Succeeded");
     assert_eq!(far.plane.config_map_text("default", "map").await?, "y");
 

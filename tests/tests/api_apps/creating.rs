@@ -79,7 +79,8 @@ async fn what_is_wrong_with_a_new_application_is_said_in_argo_cds_words() -> any
     ];
     for (app, start, part) in &wrong {
         let (code, words) = refusal(create(&case, app, json!({})).await);
-        let told = words.strip_prefix(UNCHECKED).and_then(|w| w.strip_prefix("rpc error: code = InvalidArgument desc = "));
+        let told =
+            words.strip_prefix(UNCHECKED).and_then(|w| w.strip_prefix("rpc error: code = InvalidArgument desc = "));
         assert!(told.is_some_and(|told| told.starts_with(start)), "{words}");
         assert!(words.ends_with(part) || words.contains(part), "{words}");
         assert_eq!(code, Code::InvalidArgument, "{words}");
@@ -92,7 +93,12 @@ async fn what_is_wrong_with_a_new_application_is_said_in_argo_cds_words() -> any
     let (code, words) = refusal(create(&case, &case.named("Not_A_Name"), json!({})).await);
     assert_eq!(code, Code::InvalidArgument, "{words}");
     assert!(words.starts_with("error creating application: ") && words.contains("Not_A_Name"), "{words}");
-    assert!(case.world.plane.kubectl_text(&["-n", "argocd", "get", "applications", "wrong", "--ignore-not-found"])?.is_empty());
+    assert!(
+        case.world
+            .plane
+            .kubectl_text(&["-n", "argocd", "get", "applications", "wrong", "--ignore-not-found"])?
+            .is_empty()
+    );
 
     // The same through REST, where it is a status and a body.
     let reply = case.api.send(Method::POST, "/api/v1/applications", wrong[0].0.manifest()).await?;
@@ -117,7 +123,11 @@ async fn the_same_application_again_is_fine_and_another_needs_upsert() -> anyhow
     let app = case.app().set("/metadata/labels", json!({"a": "1"})).set("/spec/source/directory", json!({}));
     let sent = app.clone().set("/status/sync/status", json!("Synced")).set("/operation/sync", json!({"prune": true}));
     let first = create(&case, &sent, json!({})).await.context("the first")?;
-    assert!(first.0.pointer("/spec/source/directory").is_none() && first.0.pointer("/operation").is_none(), "{}", first.0);
+    assert!(
+        first.0.pointer("/spec/source/directory").is_none() && first.0.pointer("/operation").is_none(),
+        "{}",
+        first.0
+    );
     assert!(first.0.pointer("/metadata/managedFields").is_none());
     assert_eq!((first.text("/spec/project"), first.text("/metadata/namespace")), ("default", "argocd"));
 
@@ -145,5 +155,12 @@ async fn the_same_application_again_is_fine_and_another_needs_upsert() -> anyhow
 
 async fn create(case: &Case, app: &App, more: Value) -> Result<argosy_tests::AppState, tonic::Status> {
     let request = super::case::merged(json!({"application": app.manifest()}), more);
-    Ok(state(&case.api.applications().create(message::<argosy_proto::application::ApplicationCreateRequest>(request)).await?.into_inner()))
+    Ok(state(
+        &case
+            .api
+            .applications()
+            .create(message::<argosy_proto::application::ApplicationCreateRequest>(request))
+            .await?
+            .into_inner(),
+    ))
 }

@@ -12,7 +12,8 @@ async fn delete(case: &Case, more: Value) -> Result<(), Status> {
 }
 
 fn is_gone(case: &Case) -> anyhow::Result<bool> {
-    let left = case.world.plane.kubectl_text(&["-n", "argocd", "get", "application", &case.name, "--ignore-not-found"])?;
+    let left =
+        case.world.plane.kubectl_text(&["-n", "argocd", "get", "application", &case.name, "--ignore-not-found"])?;
     Ok(left.is_empty())
 }
 

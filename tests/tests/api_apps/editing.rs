@@ -93,13 +93,18 @@ async fn a_change_is_validated_like_a_new_application() -> anyhow::Result<()> {
         assert_eq!(code, Code::InvalidArgument, "{words}");
         assert!(words.starts_with(start), "{words}");
     }
-    let spec = json!({"source": {"repoURL": case.repo.url_file(), "path": "nowhere"}, "destination": {"name": "in-cluster"}});
+    let spec =
+        json!({"source": {"repoURL": case.repo.url_file(), "path": "nowhere"}, "destination": {"name": "in-cluster"}});
     let request = |more: Value| case.request::<ApplicationUpdateSpecRequest>(merged(json!({"spec": spec}), more));
     let (_, words) = refusal(case.api.applications().update_spec(request(json!({}))).await);
-    assert!(words.starts_with("error validating and updating app: rpc error: code = InvalidArgument desc = "), "{words}");
+    assert!(
+        words.starts_with("error validating and updating app: rpc error: code = InvalidArgument desc = "),
+        "{words}"
+    );
     case.api.applications().update_spec(request(json!({"validate": false}))).await?;
     // What a patch says about the name does not rename.
-    let renamed = patch(&case, "merge", json!({"metadata": {"name": "other"}, "spec": {"source": {"path": "app"}}})).await?;
+    let renamed =
+        patch(&case, "merge", json!({"metadata": {"name": "other"}, "spec": {"source": {"path": "app"}}})).await?;
     assert_eq!(renamed.text("/metadata/name"), "invalid");
     Ok(())
 }

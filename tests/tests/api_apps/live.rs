@@ -31,7 +31,8 @@ fn about(kind: &str, name: &str, more: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_is_read_patched_and_deleted_as_part_of_its_application() -> anyhow::Result<()> {
     let case = Case::new("live").await?;
-    let files = [("map.yaml", &*config_map("map", "x")), ("key.yaml", SECRET), ("web.yaml", &deployment("web", "ready"))];
+    let files =
+        [("map.yaml", &*config_map("map", "x")), ("key.yaml", SECRET), ("web.yaml", &deployment("web", "ready"))];
     case.deployed(&files).await?;
     case.kubectl(&["create", "configmap", "stranger"])?;
     let here = |kind: &str, name: &str, more: Value| about(kind, name, merged(json!({"namespace": "live"}), more));
@@ -61,7 +62,9 @@ async fn an_object_is_read_patched_and_deleted_as_part_of_its_application() -> a
     patch("application/strategic-merge-patch+json", r#"{"data":{"third":"3"}}"#).await?;
     let data: Value = serde_json::from_str(&case.kubectl(&["get", "configmap", "map", "-o", "jsonpath={.data}"])?)?;
     assert_eq!(data, json!({"text": "y", "more": "z", "third": "3"}));
-    for (kind, text) in [("application/merge-patch+json", "{"), ("text/plain", "{}"), ("application/apply-patch+yaml", "{}")] {
+    for (kind, text) in
+        [("application/merge-patch+json", "{"), ("text/plain", "{}"), ("application/apply-patch+yaml", "{}")]
+    {
         assert_eq!(refusal(patch(kind, text).await).0, Code::InvalidArgument, "{kind}");
     }
     case.told("ResourceUpdated: admin patched resource /ConfigMap 'map'").await?;
@@ -75,7 +78,8 @@ async fn an_object_is_read_patched_and_deleted_as_part_of_its_application() -> a
     assert!(!case.kubectl(&["get", "replicasets", "-o", "name"])?.is_empty(), "what it owned stays");
     refusal(delete("web", json!({})).await);
     case.told("ResourceDeleted: admin deleted resource apps/Deployment 'web'").await?;
-    let path = "/api/v1/applications/live/resource?namespace=live&resourceName=map&version=v1&kind=ConfigMap&force=true";
+    let path =
+        "/api/v1/applications/live/resource?namespace=live&resourceName=map&version=v1&kind=ConfigMap&force=true";
     assert_eq!(case.api.delete(path).await?.ok()?, json!({}));
     soon("the ConfigMap gone", || Ok(!case.has("configmap", "map")?)).await
 }

@@ -103,7 +103,9 @@ async fn logs_are_merged_filtered_followed_and_downloaded() -> anyhow::Result<()
     assert!(words.starts_with("permission denied: logs, get, default/logged"), "{words}");
     case.policy(&format!("{policy}p, logged, logs, get, default/logged, allow"))?;
     let open = log(&logs, "one", &["2026-01-01T00:00:01Z one"]);
-    let entries = eventually(PATIENCE, || async { reader.applications().pod_logs(query()).await.map(tonic::Response::into_inner) });
+    let entries = eventually(PATIENCE, || async {
+        reader.applications().pod_logs(query()).await.map(tonic::Response::into_inner)
+    });
     let mut entries = entries.await;
     assert_eq!(next(&mut entries).await?.content, "one");
     open.send("2026-01-01T00:00:02Z two\n".to_owned()).await?;

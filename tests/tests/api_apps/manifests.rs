@@ -1,9 +1,9 @@
 //! Manifests as they would be: at a revision, or from files that the caller has.
 
 use anyhow::Context;
-use argosy_proto::application::{ApplicationManifestQuery, ApplicationManifestQueryWithFilesWrapper};
-use argosy_proto::application::application_manifest_query_with_files_wrapper::Part;
 use argosy_proto::application::FileChunk;
+use argosy_proto::application::application_manifest_query_with_files_wrapper::Part;
+use argosy_proto::application::{ApplicationManifestQuery, ApplicationManifestQueryWithFilesWrapper};
 use argosy_proto::repository::ManifestResponse;
 use argosy_tests::{config_map, refusal};
 use serde_json::{Value, json};
@@ -29,7 +29,9 @@ async fn manifests_are_rendered_at_the_revision_asked_for() -> anyhow::Result<()
     let first = case.commit(&[("map.yaml", &config_map("map", "one")), ("key.yaml", SECRET)])?;
     case.repo.change("main").write("app/map.yaml", config_map("map", "two")).commit()?;
     case.create(&case.app()).await?;
-    for (more, text) in [(json!({}), "two"), (json!({"revision": first}), "one"), (json!({"revision": "HEAD", "noCache": true}), "two")] {
+    for (more, text) in
+        [(json!({}), "two"), (json!({"revision": first}), "one"), (json!({"revision": "HEAD", "noCache": true}), "two")]
+    {
         let answer = at(&case, more).await?;
         assert!(!format!("{answer:?}").contains("canary") && !format!("{answer:?}").contains("Y2FuYXJ5"), "{answer:?}");
         let map = objects(&answer)?.into_iter().find(|o| o["kind"] == "ConfigMap").context("a ConfigMap")?;
@@ -76,7 +78,11 @@ async fn files_of_the_caller_are_rendered_in_place_of_the_repositorys() -> anyho
     let case = Case::new("files").await?;
     case.commit(&[("map.yaml", &config_map("map", "committed"))])?;
     case.create(&case.app()).await?;
-    let packed = archive(&[("app/map.yaml", &config_map("map", "local")), ("other/map.yaml", "not rendered"), ("app/key.yaml", SECRET)])?;
+    let packed = archive(&[
+        ("app/map.yaml", &config_map("map", "local")),
+        ("other/map.yaml", "not rendered"),
+        ("app/key.yaml", SECRET),
+    ])?;
     let checksum = format!("{:x}", Sha256::digest(&packed));
     let answer = of_files(&case, &packed, &checksum).await?;
     assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");

@@ -38,7 +38,8 @@ async fn one_operation_at_a_time_and_it_can_be_ended() -> anyhow::Result<()> {
         case.api.applications().terminate_operation(request).await
     };
     // It waits in its first wave for a Pod that is never ready.
-    let web = deployment("web", "never-ready").replace("{name: web}", "{name: web, annotations: {argocd.argoproj.io/sync-wave: '-1'}}");
+    let web = deployment("web", "never-ready")
+        .replace("{name: web}", "{name: web, annotations: {argocd.argoproj.io/sync-wave: '-1'}}");
     case.commit(&[("web.yaml", &web), ("map.yaml", &config_map("map", "x"))])?;
     case.create(&case.app()).await?;
     let nothing = refusal(terminate().await);

@@ -53,7 +53,10 @@ async fn a_repository_is_tried_added_read_changed_and_deleted() -> anyhow::Resul
         case.api.repositories().validate_access(query).await
     };
     validate("canary-right").await?;
-    for (code, words) in [refusal(validate("canary-wrong").await), refusal(create(&case, declared(&repo, "canary-wrong", json!({})), false).await)] {
+    for (code, words) in [
+        refusal(validate("canary-wrong").await),
+        refusal(create(&case, declared(&repo, "canary-wrong", json!({})), false).await),
+    ] {
         assert_eq!(code, Code::InvalidArgument, "{words}");
         assert!(words.contains("authentication") && !words.contains("canary"), "{words}");
     }
@@ -82,7 +85,8 @@ async fn a_repository_is_tried_added_read_changed_and_deleted() -> anyhow::Resul
     let app = case.app().source(&url, "app", "HEAD");
     case.create(&app).await?;
     assert_eq!(case.synced(json!({})).await?.phase(), "Succeeded");
-    let request = message::<RepoUpdateRequest>(json!({"repo": declared(&repo, "canary-old", json!({"name": "theirs"}))}));
+    let request =
+        message::<RepoUpdateRequest>(json!({"repo": declared(&repo, "canary-old", json!({"name": "theirs"}))}));
     case.api.repositories().update_repository(request).await?;
     eventually(PATIENCE, || async {
         let found = get(&case, json!({"repo": url, "forceRefresh": true})).await?;
@@ -199,12 +203,17 @@ async fn what_is_in_a_repository_is_told_to_those_who_make_applications() -> any
     let path = format!("/api/v1/repositories/{}", escaped(&url));
     assert_eq!(case.api.get(&format!("{path}/refs")).await?.ok()?, json!({"branches": ["main"], "tags": ["v1"]}));
 
-    let apps = |project: &str| message::<RepoAppsQuery>(json!({"repo": url, "revision": "HEAD", "appName": "new", "appProject": project}));
+    let apps = |project: &str| {
+        message::<RepoAppsQuery>(json!({"repo": url, "revision": "HEAD", "appName": "new", "appProject": project}))
+    };
     let found = case.api.repositories().list_apps(apps("default")).await?.into_inner().items;
     let found: Vec<_> = found.iter().map(|app| (&*app.path, &*app.r#type)).collect();
     assert_eq!(found, [("chart", "Helm"), ("overlay", "Kustomize")]);
     let (code, words) = refusal(case.api.repositories().list_apps(apps("contents")).await);
-    assert_eq!((code, words), (Code::PermissionDenied, format!("repository '{url}' not permitted in project 'contents'")));
+    assert_eq!(
+        (code, words),
+        (Code::PermissionDenied, format!("repository '{url}' not permitted in project 'contents'"))
+    );
 
     let details = async |path: &str, app: &str| {
         let source = json!({"repoURL": url, "path": path, "targetRevision": "HEAD"});

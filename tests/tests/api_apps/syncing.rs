@@ -26,7 +26,7 @@ async fn a_sync_is_asked_for_followed_to_its_end_and_remembered() -> anyhow::Res
     let history = done.list("/status/history");
     assert_eq!((&history[0]["id"], &history[0]["revision"]), (&json!(0), &json!(first)));
     assert_eq!(history[0]["initiatedBy"]["username"], "admin");
-    case.told(&format!("OperationStarted: admin initiated sync to HEAD ({first})")).await?;
+    case.told(&format!("OperationStarted: admin initiated sync to {first}")).await?;
 
     // To a commit of another branch, through REST.
     let other = case.repo.change("other").write("app/map.yaml", config_map("map", "two")).commit()?;
@@ -63,7 +63,8 @@ async fn a_dry_run_changes_nothing_and_a_prune_takes_away_what_was_left() -> any
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_takes_resources_a_strategy_options_and_retries_as_asked() -> anyhow::Result<()> {
     let case = Case::new("chosen").await?;
-    let hook = config_map("hook", "x").replace("name: hook", "name: hook\n  annotations: {argocd.argoproj.io/hook: PreSync}");
+    let hook =
+        config_map("hook", "x").replace("name: hook", "name: hook\n  annotations: {argocd.argoproj.io/hook: PreSync}");
     case.commit(&[("a.yaml", &config_map("a", "1")), ("b.yaml", &config_map("b", "1")), ("hook.yaml", &hook)])?;
     case.create(&case.app().set("/spec/syncPolicy/syncOptions", json!(["Validate=false"]))).await?;
     let retry = json!({"limit": 2, "backoff": {"duration": "1s", "factor": 2, "maxDuration": "5s"}});
@@ -76,7 +77,7 @@ async fn a_sync_takes_resources_a_strategy_options_and_retries_as_asked() -> any
     assert_eq!(results(&partial), ["ConfigMap/a: Synced"], "no hooks with a selection");
     assert!(!case.has("configmap", "b")? && !case.has("configmap", "hook")?);
     assert!(partial.list("/status/history").is_empty(), "what is synced in part is not remembered");
-    case.told("admin initiated partial sync to HEAD (").await?;
+    case.told("OperationStarted: admin initiated partial sync to ").await?;
 
     let options = json!({"items": ["ServerSideApply=true"]});
     let asked = case.sync(json!({"strategy": {"apply": {}}, "syncOptions": options})).await?;
@@ -84,7 +85,8 @@ async fn a_sync_takes_resources_a_strategy_options_and_retries_as_asked() -> any
     assert_eq!(asked.0["operation"]["sync"]["syncStrategy"], json!({"apply": {}}));
     let applied = case.finished().await?;
     assert_eq!(results(&applied), ["ConfigMap/a: Synced", "ConfigMap/b: Synced"], "no hooks with this strategy");
-    let managers = case.kubectl(&["get", "configmap", "b", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields}"])?;
+    let managers =
+        case.kubectl(&["get", "configmap", "b", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields}"])?;
     assert!(managers.contains("\"operation\":\"Apply\""), "{managers}");
 
     let hooked = case.synced(json!({"strategy": {"hook": {"force": false}}})).await?;
@@ -98,7 +100,8 @@ async fn manifests_of_the_caller_are_synced_instead_of_the_sources() -> anyhow::
     let case = Case::new("local").await?;
     case.deployed(&[("map.yaml", &config_map("map", "committed"))]).await?;
     let map = |text: &str| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map"}, "data": {"text": text}}).to_string()
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map"}, "data": {"text": text}})
+            .to_string()
     };
     let asked = case.sync(json!({"manifests": [map("local")]})).await?;
     assert_eq!(asked.list("/operation/sync/manifests").len(), 1);
@@ -108,8 +111,10 @@ async fn manifests_of_the_caller_are_synced_instead_of_the_sources() -> anyhow::
     case.told("OperationStarted: admin initiated sync locally").await?;
 
     // Whoever may only sync may not bring manifests.
-    let only_syncs = case.account("p, local, applications, get, */*, allow\np, local, applications, sync, */*, allow").await?;
-    let request = case.request::<argosy_proto::application::ApplicationSyncRequest>(json!({"manifests": [map("theirs")]}));
+    let only_syncs =
+        case.account("p, local, applications, get, */*, allow\np, local, applications, sync, */*, allow").await?;
+    let request =
+        case.request::<argosy_proto::application::ApplicationSyncRequest>(json!({"manifests": [map("theirs")]}));
     let (code, words) = refusal(only_syncs.applications().sync(request).await);
     assert_eq!(code, Code::PermissionDenied, "{words}");
     assert!(words.starts_with("permission denied: applications, override, default/local"), "{words}");
@@ -121,7 +126,11 @@ async fn each_of_several_sources_is_synced_to_the_revision_asked_for_it() -> any
     let case = Case::new("several").await?;
     let first = case.commit(&[("a.yaml", &config_map("a", "1"))])?;
     let second = case.repo.change("main").write("second/b.yaml", config_map("b", "1")).commit()?;
-    case.repo.change("main").write("second/b.yaml", config_map("b", "2")).write("app/a.yaml", config_map("a", "2")).commit()?;
+    case.repo
+        .change("main")
+        .write("second/b.yaml", config_map("b", "2"))
+        .write("app/a.yaml", config_map("a", "2"))
+        .commit()?;
     let url = case.repo.url_file();
     let source = |path: &str| json!({"repoURL": url, "path": path, "targetRevision": "main"});
     case.create(&case.app().sources(json!([source("app"), source("second")]))).await?;
@@ -143,7 +152,8 @@ async fn each_of_several_sources_is_synced_to_the_revision_asked_for_it() -> any
     let query: argosy_proto::application::ApplicationManifestQuery =
         case.request(json!({"revisions": [second, first], "sourcePositions": [2, 1]}));
     let manifests = case.api.applications().get_manifests(query).await?.into_inner().manifests;
-    let texts: Vec<Value> = manifests.iter().map(|m| message::<Value>(serde_json::from_str(m).unwrap_or_default())).collect();
+    let texts: Vec<Value> =
+        manifests.iter().map(|m| message::<Value>(serde_json::from_str(m).unwrap_or_default())).collect();
     assert_eq!(texts.iter().map(|m| m["data"]["text"].as_str()).collect::<Vec<_>>(), [Some("1"), Some("1")]);
     Ok(())
 }

@@ -9,7 +9,8 @@ use tonic::Code;
 
 use super::case::{Case, PATIENCE, deployment, merged, message, next};
 
-const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {password: canary-4711, same: x}\n";
+const SECRET: &str =
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {password: canary-4711, same: x}\n";
 
 fn query(case: &Case, more: Value) -> ResourcesQuery {
     message(merged(json!({"applicationName": case.name}), more))
@@ -54,7 +55,9 @@ async fn a_tree_is_shown_and_followed() -> anyhow::Result<()> {
     let state = case.until("healthy", |s| s.health() == "Healthy").await?;
     let health = state.resource("Deployment", "web").map(|r| r["health"]["status"].clone());
     assert_eq!(health, Some(json!("Healthy")), "{}", state.0["status"]["resources"]);
-    let (code, _) = refusal(case.api.applications().resource_tree(message::<ResourcesQuery>(json!({"applicationName": "nobody"}))).await);
+    let (code, _) = refusal(
+        case.api.applications().resource_tree(message::<ResourcesQuery>(json!({"applicationName": "nobody"}))).await,
+    );
     assert_eq!(code, Code::PermissionDenied);
     Ok(())
 }
@@ -66,7 +69,10 @@ async fn drift_is_shown_with_all_states_and_no_secret() -> anyhow::Result<()> {
     case.kubectl(&["patch", "configmap", "map", "--type=merge", "-p", r#"{"data":{"text":"drifted"}}"#])?;
     case.kubectl(&["patch", "secret", "key", "--type=merge", "-p", r#"{"stringData":{"password":"canary-0815"}}"#])?;
     case.until("out of sync twice", |s| {
-        ["map", "key"].iter().zip(["ConfigMap", "Secret"]).all(|(n, k)| s.resource(k, n).is_some_and(|r| r["status"] == "OutOfSync"))
+        ["map", "key"]
+            .iter()
+            .zip(["ConfigMap", "Secret"])
+            .all(|(n, k)| s.resource(k, n).is_some_and(|r| r["status"] == "OutOfSync"))
     })
     .await?;
     let answer = managed(&case, json!({})).await?;
@@ -99,7 +105,10 @@ async fn drift_is_shown_with_all_states_and_no_secret() -> anyhow::Result<()> {
     let found = diff(target("other"), Some(map)).await?;
     assert!(found.modified && found.items[0].modified);
     let [other] = &found.items[..] else { anyhow::bail!("{found:?}") };
-    assert_eq!((&data(&other.target_state)?["text"], &data(&other.live_state)?["text"]), (&json!("other"), &json!("drifted")));
+    assert_eq!(
+        (&data(&other.target_state)?["text"], &data(&other.live_state)?["text"]),
+        (&json!("other"), &json!("drifted"))
+    );
     assert_eq!(case.text("map")?, "drifted", "nothing was changed");
     let foreign = ResourceDiff { name: "kube-root-ca.crt".to_owned(), ..map.clone() };
     let (code, words) = refusal(diff(target("x"), Some(&foreign)).await);
@@ -117,7 +126,8 @@ async fn what_nobody_owns_is_shown_where_the_project_watches_for_it() -> anyhow:
     case.create(&case.app().project("orphans")).await?;
     eventually(PATIENCE, || async {
         let tree = case.api.applications().resource_tree(query(&case, json!({}))).await?.into_inner();
-        let orphans: Vec<_> = tree.orphaned_nodes.iter().filter_map(|n| n.resource_ref.as_ref()).map(|r| &r.name).collect();
+        let orphans: Vec<_> =
+            tree.orphaned_nodes.iter().filter_map(|n| n.resource_ref.as_ref()).map(|r| &r.name).collect();
         anyhow::ensure!(orphans == ["stray"], "{orphans:?}");
         anyhow::ensure!(kinds(&tree) == ["ConfigMap"], "what is missing is shown");
         Ok::<_, anyhow::Error>(())

@@ -38,7 +38,8 @@ async fn a_watch_begins_with_what_is_there_and_tells_what_comes_changes_and_goes
         }
     };
     is(&mut events, ("ADDED", "watched-b")).await?;
-    let patch = json!({"name": "watched-a", "patchType": "merge", "patch": r#"{"metadata":{"labels":{"seen":"yes"}}}"#});
+    let patch =
+        json!({"name": "watched-a", "patchType": "merge", "patch": r#"{"metadata":{"labels":{"seen":"yes"}}}"#});
     let patched = case.api.applications().patch(message::<ApplicationPatchRequest>(patch)).await?.into_inner();
     let patched = patched.metadata.context("metadata")?.resource_version;
     loop {
@@ -114,9 +115,12 @@ async fn a_stream_ends_when_its_reader_may_no_longer_read() -> anyhow::Result<()
     let status = tokio::time::timeout(PATIENCE, ended).await?;
     assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "permission denied"));
     // The other stays, and is told nothing more.
-    case.api.applications().patch(case.request::<ApplicationPatchRequest>(
-        json!({"patchType": "merge", "patch": r#"{"metadata":{"labels":{"secret":"yes"}}}"#}),
-    )).await?;
+    case.api
+        .applications()
+        .patch(case.request::<ApplicationPatchRequest>(
+            json!({"patchType": "merge", "patch": r#"{"metadata":{"labels":{"secret":"yes"}}}"#}),
+        ))
+        .await?;
     let quiet = async {
         while let Ok(Some(event)) = events.message().await {
             let labels = event.application.and_then(|app| app.metadata).unwrap_or_default().labels;

@@ -12,6 +12,9 @@ use crate::caller::Caller;
 use crate::permission::action;
 use crate::status::Refusal;
 
+/// Longest identifier of a key, in bytes: all keys of all accounts share one Secret.
+const LONGEST_ID: usize = 256;
+
 // === impl Service ===
 
 impl Service {
@@ -23,6 +26,9 @@ impl Service {
         let CreateTokenRequest { name, expires_in, id } = request;
         self.may(caller, action::UPDATE, &name)?;
         let id = if id.is_empty() { self.shared.uuid() } else { id };
+        if id.len() > LONGEST_ID {
+            return Err(Status::invalid_argument(format!("the id is longer than {LONGEST_ID} bytes")));
+        }
         let account = self.known(&name)?;
         if !account.has(Capability::ApiKey) {
             let words = format!("account '{name}' does not have {} capability", Capability::ApiKey);

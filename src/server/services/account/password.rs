@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use argosy_auth::identity::{Identity, Kind};
-use argosy_auth::password::{Pattern, PasswordError, hash};
+use argosy_auth::password::{PasswordError, Pattern, hash};
 use argosy_home::settings::Names;
 use argosy_model::Secret;
 use argosy_proto::account::{UpdatePasswordRequest, UpdatePasswordResponse};
@@ -58,9 +58,9 @@ impl Service {
                 identity.subject
             ))),
             Kind::Sso if identity.is_recent_sso((self.shared.clock)()) => Ok(()),
-            Kind::Sso => Err(Status::failed_precondition(
-                "SSO token is too old. Please use 'argocd relogin' to get a new token",
-            )),
+            Kind::Sso => {
+                Err(Status::failed_precondition("SSO token is too old. Please use 'argocd relogin' to get a new token"))
+            }
         }
     }
 

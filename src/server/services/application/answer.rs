@@ -1,10 +1,11 @@
 //! Errors as clients of Argo CD know them: one told inside another, with the
 //! names of its codes, and those of owners without what surrounds them.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use tonic::{Code, Request, Status};
+
+pub(super) use crate::peers::told;
 
 /// For answers from what an owner holds in memory, and for calls to a cluster.
 pub(super) const SOON: Duration = Duration::from_secs(60);
@@ -16,15 +17,6 @@ pub(super) fn within<T>(time: Duration, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(time);
     request
-}
-
-/// What an owner answered, as it is passed on: code and words, no more.
-pub(super) fn told(status: Status) -> Status {
-    if status.source().is_some() {
-        tracing::warn!(error = %status, "a controller replica cannot be reached");
-        return Status::unavailable("the controller replica cannot be reached");
-    }
-    Status::new(status.code(), status.message())
 }
 
 /// An error with what was being done before it; the code stays.

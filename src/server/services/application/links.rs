@@ -14,6 +14,7 @@ use super::present::{mask_manifest, shown};
 use crate::caller::Caller;
 use crate::deep_links::{self, Facts};
 use crate::permission::action;
+use crate::redact;
 
 // === impl Service ===
 
@@ -68,8 +69,9 @@ impl Service {
     }
 }
 
-/// A cluster without its credential.
+/// A cluster without its credential, also where a tool noted it down.
 fn described(cluster: &ClusterSecret) -> Value {
+    let cluster = redact::cluster(cluster);
     json!({
         "server": cluster.server,
         "name": cluster.name,

@@ -72,9 +72,13 @@ impl<'a> Object<'a> {
         self.kind == "Secret" && self.group.is_empty()
     }
 
-    /// Whether the object is the very application.
-    fn is_application(&self) -> bool {
-        self.kind == "Application" && self.group == names::GROUP && self.name == self.application.name
+    /// Whether the object is the very application, which is in this namespace. Another
+    /// one of its name is an object like any other.
+    fn is_application(&self, namespace: &str) -> bool {
+        self.kind == "Application"
+            && self.group == names::GROUP
+            && self.name == self.application.name
+            && (self.namespace.is_empty() || self.namespace == namespace)
     }
 
     /// The permission that is about this object alone.
@@ -226,7 +230,7 @@ impl Service {
             name: object.name.to_owned(),
             uid: String::new(),
         };
-        if object.is_application() {
+        if object.is_application(&found.key.namespace) {
             at.namespace = found.key.namespace.to_string();
             return Ok(Live { found, object: at, owner, is_self: true });
         }
@@ -294,6 +298,22 @@ mod tests {
             assert!(are_objects_separate(setting), "{setting}");
         }
         assert!(!are_objects_separate("false"));
+    }
+
+    #[test]
+    fn an_application_elsewhere_is_not_the_one_that_is_asked_about() {
+        let request = ApplicationResourceRequest {
+            name: "app".to_owned(),
+            group: Some(names::GROUP.to_owned()),
+            kind: "Application".to_owned(),
+            namespace: Some("team".to_owned()),
+            resource_name: "app".to_owned(),
+            ..Default::default()
+        };
+        assert!(Object::of(&request).is_application("team"));
+        assert!(!Object::of(&request).is_application("argocd"));
+        let unsaid = ApplicationResourceRequest { namespace: None, ..request };
+        assert!(Object::of(&unsaid).is_application("argocd"));
     }
 
     #[test]

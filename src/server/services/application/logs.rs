@@ -80,9 +80,13 @@ impl Service {
         let entries = owner.pod_logs(request).await.map_err(told)?.into_inner();
         let entries: Answers<LogEntry> = Box::pin(entries.map(|entry| entry.map_err(told)));
         let shown = lines.filter(entries, self.shared.clock.clone());
-        let (service, visible) = (self.clone(), self.still_visible(found));
+        let (service, key, first) = (self.clone(), found.key.clone(), found.app.clone());
+        let visible = self.still_visible(found);
         Ok(guarded(&self.shared, caller, shown, move |caller| {
             visible(caller)?;
+            // It may be of another project by now.
+            let app = service.shared.home.apps().get(&key).unwrap_or_else(|| first.clone());
+            let object = service.shared.application_object(project(&app), &key);
             service.shared.enforce(caller, resource::LOGS, action::GET, &object)
         }))
     }

@@ -82,7 +82,6 @@ fn hide(app: &mut Application) {
 
 fn hide_spec(spec: &mut ApplicationSpec) {
     addresses(spec, &mut |address| hide_text(address));
-    spec.info.iter_mut().for_each(|info| hide_text(&mut info.value));
 }
 
 fn hide_operation(operation: &mut Operation) {
@@ -114,8 +113,9 @@ fn hide_text(text: &mut String) {
     }
 }
 
-/// Visits every address of a specification.
+/// Visits every text of a specification that is an address or may have one in it.
 fn addresses(spec: &mut ApplicationSpec, visit: &mut dyn FnMut(&mut String)) {
+    spec.info.iter_mut().for_each(|info| visit(&mut info.value));
     for source in spec.sources.iter_mut().chain(spec.source.as_mut()) {
         visit(&mut source.repo_url);
     }
@@ -237,7 +237,7 @@ mod tests {
     fn what_was_shown_and_comes_back_unchanged_changes_nothing() {
         let stored: Application = serde_json::from_value(json!({
             "metadata": {"name": "a", "annotations": {"l": "https://u:p@h", "m": "x"}},
-            "spec": {"source": {"repoURL": "https://u:p@h/r"}},
+            "spec": {"source": {"repoURL": "https://u:p@h/r"}, "info": [{"name": "n", "value": "see https://u:p@h"}]},
         }))
         .expect("an application");
         let mut back = shown(&stored);

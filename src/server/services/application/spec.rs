@@ -1,6 +1,8 @@
 //! Specifications: what they say whichever way it is written, and the form in
 //! which they are stored.
 
+use std::collections::HashSet;
+
 use argosy_model::names;
 use argosy_proto::v1alpha1::{
     ApplicationSource, ApplicationSourceHelm, ApplicationSourceJsonnet, ApplicationSourceKustomize, ApplicationSpec,
@@ -61,8 +63,9 @@ pub(super) fn is_automated(spec: &ApplicationSpec) -> bool {
 
 /// A name that more than one source has.
 pub(super) fn repeated_source_name(spec: &ApplicationSpec) -> Option<&str> {
-    let named = || spec.sources.iter().map(|source| source.name.as_str()).filter(|name| !name.is_empty());
-    named().enumerate().find(|(i, name)| named().take(*i).any(|earlier| earlier == *name)).map(|(_, name)| name)
+    let mut seen = HashSet::new();
+    let mut named = spec.sources.iter().map(|source| source.name.as_str()).filter(|name| !name.is_empty());
+    named.find(|name| !seen.insert(*name))
 }
 
 /// Why a source cannot say what renders it: it says so more than once.

@@ -24,6 +24,10 @@ use crate::caller::Caller;
 use crate::peers::application_ref;
 use crate::permission::action;
 
+/// Resources of one comparison; clients send them in batches of 250 kB, and owners
+/// take no more.
+const MOST_COMPARED: usize = 1000;
+
 // === impl Service ===
 
 impl Service {
@@ -96,6 +100,9 @@ impl Service {
     ) -> Result<ApplicationServerSideDiffResponse, Status> {
         let named = Named::new(&query.app_name, &query.app_namespace, &query.project);
         let found = self.find(caller, action::GET, named, Read::Known).await?;
+        if query.live_resources.len() > MOST_COMPARED {
+            return Err(Status::invalid_argument(format!("more than {MOST_COMPARED} resources at once")));
+        }
         query.live_resources.iter().try_for_each(check_identity)?;
         let managed = self.managed_of(&found).await?;
         for live in query.live_resources.iter().filter(|live| has_state(live)) {

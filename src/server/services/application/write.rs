@@ -24,7 +24,7 @@ use super::patch::patched;
 use super::present::{restore, shown, shown_spec};
 use super::spec;
 use crate::caller::Caller;
-use crate::permission::action;
+use crate::permission::{action, permission_denied};
 use crate::status::{Refusal, from_home};
 
 // === impl Service ===
@@ -92,6 +92,10 @@ impl Service {
             ));
         }
         self.enforce(caller, action::UPDATE, key, wanted)?;
+        // It may have come to be there, in whatever project, after the check.
+        if !self.permits(caller, action::UPDATE, key, &existing) {
+            return Err(permission_denied());
+        }
         let updated = self.store(caller, &existing, wanted, true).await;
         updated.map(|app| shown(&app)).map_err(|status| wrap("error updating application", &status))
     }
@@ -134,7 +138,8 @@ impl Service {
         let named = Named::new(&request.name, &request.app_namespace, &request.project);
         let found = self.find(caller, action::GET, named, Read::Latest).await?;
         self.enforce(caller, action::UPDATE, &found.key, &found.app)?;
-        let mut changed = patched(&found.app, &request.patch, &request.patch_type)?;
+        // Of what the caller sees, lest a copy of a field shows what it hides.
+        let mut changed = patched(&shown(&found.app), &request.patch, &request.patch_type)?;
         // It says what to change about this application, not which one.
         found.key.name.as_ref().clone_into(&mut changed.metadata_mut().name);
         found.key.namespace.as_ref().clone_into(&mut changed.metadata_mut().namespace);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_home::{ClusterSecret, Error};
+use argosy_model::names;
 use argosy_proto::cluster::{ClusterCreateRequest, ClusterQuery, ClusterResponse, ClusterUpdateRequest};
 use argosy_proto::peer::ClusterRef;
 use argosy_proto::v1alpha1::{Cluster, ClusterConfig};
@@ -13,6 +14,7 @@ use tonic::Status;
 use super::{Service, object};
 use crate::caller::Caller;
 use crate::difference;
+use crate::peers::told;
 use crate::permission::{action, permission_denied, resource};
 use crate::status::from_home;
 
@@ -25,6 +27,10 @@ impl Service {
     pub(super) async fn declare(&self, caller: &Caller, request: ClusterCreateRequest) -> Result<Cluster, Status> {
         let wanted = payload(request.cluster)?;
         self.shared.enforce(caller, resource::CLUSTERS, action::CREATE, &object(&wanted.project, &wanted.server))?;
+        if wanted.server == names::IN_CLUSTER_SERVER && !wanted.project.is_empty() {
+            // It may be reached with Argosy's own credential: no project hands that out.
+            self.shared.enforce(caller, resource::CLUSTERS, action::CREATE, &wanted.server)?;
+        }
         self.reach(&wanted).await?;
         match self.shared.home.create_cluster(&wanted).await {
             Ok(stored) => {
@@ -101,7 +107,7 @@ impl Service {
     pub(super) async fn read_again(&self, caller: &Caller, query: &ClusterQuery) -> Result<Cluster, Status> {
         let known = self.find(caller, query, action::UPDATE)?;
         let mut peer = self.shared.peers.of_cluster(&known.server)?;
-        peer.invalidate_cache(ClusterRef { server: known.server.clone() }).await?;
+        peer.invalidate_cache(ClusterRef { server: known.server.clone() }).await.map_err(told)?;
         Ok(self.answer(&known).await)
     }
 
@@ -111,6 +117,7 @@ impl Service {
         match tokio::time::timeout(PATIENCE, peer.test_cluster(cluster.clone())).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
+                let error = told(error);
                 Err(Status::new(error.code(), format!("error getting server version: {}", error.message())))
             }
             Err(_) => Err(Status::deadline_exceeded(format!("the cluster did not answer within {PATIENCE:?}"))),

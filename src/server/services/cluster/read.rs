@@ -12,6 +12,7 @@ use tonic::Status;
 
 use super::{Service, object};
 use crate::caller::Caller;
+use crate::peers::told;
 use crate::permission::{action, permission_denied, resource};
 use crate::redact;
 
@@ -71,7 +72,7 @@ impl Service {
     async fn ask_owner(&self, server: &str) -> ClusterInfo {
         let asked = async {
             let mut peer = self.shared.peers.of_cluster(server)?;
-            peer.cluster_info(ClusterRef { server: server.to_owned() }).await
+            peer.cluster_info(ClusterRef { server: server.to_owned() }).await.map_err(told)
         };
         let answer = match tokio::time::timeout(PATIENCE, asked).await {
             Ok(answer) => answer.map(tonic::Response::into_inner),

@@ -11,6 +11,7 @@ use tonic::Status;
 
 use super::{Service, object};
 use crate::caller::Caller;
+use crate::peers::told;
 use crate::permission::{action, permission_denied, resource};
 
 // === impl Service ===
@@ -25,7 +26,7 @@ impl Service {
             force: query.force_refresh,
         };
         let mut peer = self.shared.peers.of_repository(&query.repo)?;
-        Ok(peer.list_refs(request).await?.into_inner())
+        Ok(peer.list_refs(request).await.map_err(told)?.into_inner())
     }
 
     pub(super) async fn apps(&self, caller: &Caller, query: RepoAppsQuery) -> Result<RepoAppsResponse, Status> {
@@ -39,7 +40,7 @@ impl Service {
         let mut peer = self.shared.peers.of_repository(&query.repo)?;
         let request =
             ListAppsRequest { url: query.repo, project: query.app_project, revision: query.revision };
-        Ok(peer.list_apps(request).await?.into_inner())
+        Ok(peer.list_apps(request).await.map_err(told)?.into_inner())
     }
 
     pub(super) async fn details(
@@ -64,7 +65,7 @@ impl Service {
             app_name: query.app_name,
             no_cache: false,
         };
-        Ok(peer.app_details(request).await?.into_inner())
+        Ok(peer.app_details(request).await.map_err(told)?.into_inner())
     }
 
     /// The credentials a repository is read with, if the caller may see it.

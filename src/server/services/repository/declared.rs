@@ -23,13 +23,21 @@ impl Service {
     /// The repositories the caller may see, by project and address, and whether
     /// they can be reached.
     pub(super) async fn visible(&self, caller: &Caller, access: Access, force: bool) -> RepositoryList {
-        let mut items: Vec<Repository> = self.shown(caller, access).iter().map(|known| redact::repository(known)).collect();
-        items.sort_by(|a, b| (&a.project, &a.repo).cmp(&(&b.project, &b.repo)));
-        let states = join_all(items.iter().map(|repository| self.connection(repository, force))).await;
-        for (repository, state) in items.iter_mut().zip(states) {
-            repository.connection_state = Some(state);
-        }
+        let mut shown = self.shown(caller, access);
+        shown.sort_by(|a, b| (&a.project, &a.url).cmp(&(&b.project, &b.url)));
+        let items = join_all(shown.iter().map(|known| self.described(known, access, force))).await;
         RepositoryList { metadata: Some(Default::default()), items }
+    }
+
+    /// A repository as clients see it: with what it has from a template, and whether
+    /// it can be reached.
+    async fn described(&self, known: &RepoCredentials, access: Access, force: bool) -> Repository {
+        let mut repository = match access {
+            Access::Read => redact::repository(&self.shared.home.repositories().complete(known.clone())),
+            Access::Write => redact::repository(known),
+        };
+        repository.connection_state = Some(self.connection(&known.url, &known.project, force).await);
+        repository
     }
 
     fn shown(&self, caller: &Caller, access: Access) -> Vec<Arc<RepoCredentials>> {
@@ -46,9 +54,7 @@ impl Service {
 
     pub(super) async fn one(&self, caller: &Caller, query: &RepoQuery, access: Access) -> Result<Repository, Status> {
         let found = self.find(caller, query, access)?;
-        let mut repository = redact::repository(&found);
-        repository.connection_state = Some(self.connection(&repository, query.force_refresh).await);
-        Ok(repository)
+        Ok(self.described(&found, access, query.force_refresh).await)
     }
 
     /// The one declared repository a query means, among those the caller may see.
@@ -108,9 +114,16 @@ impl Service {
     ) -> Result<Repository, Status> {
         let wanted = payload(wanted)?;
         let home = &self.shared.home;
-        let existing = home.stored_repository(&wanted.repo, &wanted.project, access).ok_or_else(permission_denied)?;
-        for (project, url) in [(&existing.project, &existing.url), (&wanted.project, &wanted.repo)] {
-            self.shared.enforce(caller, resource_of(access), action::UPDATE, &object(project, url))?;
+        // First of all, so that the answer does not tell whether there is one.
+        let wanted_object = object(&wanted.project, &wanted.repo);
+        self.shared.enforce(caller, resource_of(access), action::UPDATE, &wanted_object)?;
+        let existing = home.stored_repository(&wanted.repo, &wanted.project, access);
+        let may = |known: &Arc<RepoCredentials>| {
+            let object = object(&known.project, &known.url);
+            self.shared.permits(caller, resource_of(access), action::UPDATE, &object)
+        };
+        if !existing.as_ref().is_some_and(may) {
+            return Err(permission_denied());
         }
         home.update_repository(&wanted, access).await.map_err(|e| from_home(&e))?;
         self.states.forget(&wanted.repo, &wanted.project);

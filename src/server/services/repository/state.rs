@@ -9,6 +9,7 @@ use argosy_proto::v1alpha1::{ConnectionState, Repository};
 use tonic::Status;
 
 use super::Service;
+use crate::peers::told;
 
 /// How long an answer counts, as Argo CD keeps it.
 const FRESH: Duration = Duration::from_secs(3600);
@@ -24,42 +25,42 @@ pub(super) struct States(Mutex<HashMap<(String, String), (Instant, ConnectionSta
 // === impl States ===
 
 impl States {
-    fn get(&self, repository: &Repository) -> Option<ConnectionState> {
+    fn get(&self, url: &str, project: &str) -> Option<ConnectionState> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, state) = known.get(&key(repository))?;
+        let (at, state) = known.get(&key(url, project))?;
         (at.elapsed() < FRESH).then(|| state.clone())
     }
 
-    fn set(&self, repository: &Repository, state: ConnectionState) {
+    fn set(&self, url: &str, project: &str, state: ConnectionState) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert(key(repository), (Instant::now(), state));
+        known.insert(key(url, project), (Instant::now(), state));
     }
 
     /// The credentials are others now.
     pub(super) fn forget(&self, url: &str, project: &str) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.remove(&(url.to_owned(), project.to_owned()));
+        known.remove(&key(url, project));
     }
 }
 
-fn key(repository: &Repository) -> (String, String) {
-    (repository.repo.clone(), repository.project.clone())
+fn key(url: &str, project: &str) -> (String, String) {
+    (url.to_owned(), project.to_owned())
 }
 
 // === impl Service ===
 
 impl Service {
     /// Whether a declared repository can be reached with its stored credentials.
-    pub(super) async fn connection(&self, repository: &Repository, force: bool) -> ConnectionState {
-        if let Some(known) = self.states.get(repository).filter(|_| !force) {
+    pub(super) async fn connection(&self, url: &str, project: &str, force: bool) -> ConnectionState {
+        if let Some(known) = self.states.get(url, project).filter(|_| !force) {
             return known;
         }
         let request = RepositoryRequest {
-            repository: Some(Repository { repo: repository.repo.clone(), ..Default::default() }),
-            project: repository.project.clone(),
+            repository: Some(Repository { repo: url.to_owned(), ..Default::default() }),
+            project: project.to_owned(),
             as_given: false,
             force: true,
         };
@@ -70,7 +71,7 @@ impl Service {
         let now = (self.shared.clock)();
         let state =
             ConnectionState { status: status.to_owned(), message, attempted_at: Some(argosy_proto::meta::Time::from(now)) };
-        self.states.set(repository, state.clone());
+        self.states.set(url, project, state.clone());
         state
     }
 
@@ -80,7 +81,7 @@ impl Service {
         let mut peer = self.shared.peers.of_repository(&url)?;
         let asked = peer.test_repository(request);
         match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(answer) => answer.map(drop),
+            Ok(answer) => answer.map(drop).map_err(told),
             Err(_) => Err(Status::deadline_exceeded(format!("the repository did not answer within {PATIENCE:?}"))),
         }
     }

@@ -1,0 +1,119 @@
+//! What every request needs.
+
+use std::sync::Arc;
+
+use argosy_model::object;
+use serde_json::Value;
+
+use super::query::Query;
+use super::respond::Form;
+use super::route::ResourceRoute;
+use crate::failure::{Failure, Subject};
+use crate::hooks::{Attributes, Caller, Hooks};
+use crate::kinds::{Kind, Kinds, convert, custom};
+use crate::stamp::Stamps;
+use crate::store::{ObjectKey, Store};
+
+/// Group of CustomResourceDefinitions.
+pub(super) const EXTENSIONS: &str = "apiextensions.k8s.io";
+
+pub(super) struct Api {
+    pub(super) store: Store,
+    pub(super) kinds: Kinds,
+    pub(super) stamps: Stamps,
+    pub(super) hooks: Hooks,
+    /// Host and port.
+    pub(super) address: String,
+}
+
+/// One request for a resource, understood.
+pub(super) struct Ask<'a> {
+    pub(super) kind: Arc<Kind>,
+    pub(super) route: ResourceRoute<'a>,
+    pub(super) caller: &'a Caller,
+    pub(super) attributes: &'a Attributes,
+    pub(super) query: &'a Query,
+    pub(super) form: Form,
+    /// The first word of the client's name.
+    pub(super) field_manager: String,
+    pub(super) content_type: &'a str,
+    pub(super) dry_run: bool,
+}
+
+// === impl Api ===
+
+impl Api {
+    pub(super) fn new(store: Store, kinds: Kinds, stamps: Stamps, hooks: Hooks, address: String) -> Self {
+        Self { store, kinds, stamps, hooks, address }
+    }
+
+    /// Serves the kinds of every definition that is stored.
+    pub(super) fn load_definitions(&self) {
+        for definition in self.store.list(EXTENSIONS, "customresourcedefinitions", None).0 {
+            self.define(&definition.value);
+        }
+    }
+
+    /// Serves the kinds of one definition.
+    pub(super) fn define(&self, definition: &Value) {
+        self.kinds.define(object::name(definition), custom::kinds_of(definition));
+    }
+}
+
+// === impl Ask ===
+
+impl Ask<'_> {
+    /// The key of the object that the URL names.
+    pub(super) fn key(&self) -> ObjectKey {
+        self.key_of(self.route.name)
+    }
+
+    /// The key of another one in the same place.
+    pub(super) fn key_of(&self, name: &str) -> ObjectKey {
+        ObjectKey::new(self.storage_group(), &self.kind.plural, self.namespace(), name)
+    }
+
+    /// Events of both groups are the same objects.
+    pub(super) fn storage_group(&self) -> &str {
+        storage_group(&self.kind)
+    }
+
+    /// The namespace of what is asked for; empty for cluster-scoped kinds.
+    pub(super) fn namespace(&self) -> &str {
+        if self.kind.namespaced { self.route.namespace } else { "" }
+    }
+
+    /// For refusals about an object.
+    pub(super) fn subject<'b>(&'b self, name: &'b str) -> Subject<'b> {
+        Subject { group: &self.kind.group, resource: &self.kind.plural, name }
+    }
+
+    /// For refusals about its content.
+    pub(super) fn invalid_subject<'b>(&'b self, name: &'b str) -> Subject<'b> {
+        Subject { group: &self.kind.group, resource: &self.kind.kind, name }
+    }
+
+    pub(super) fn not_found(&self) -> Failure {
+        Failure::not_found(self.subject(self.route.name))
+    }
+
+    /// A stored object as this request's version has it.
+    pub(super) fn present(&self, stored: &Value) -> Value {
+        present(&self.kind, stored)
+    }
+}
+
+/// A stored object as a version of its kind has it.
+pub(super) fn present(kind: &Kind, stored: &Value) -> Value {
+    let differs = stored.get("apiVersion").and_then(Value::as_str) != Some(&*kind.api_version());
+    let converted = convert(stored.clone(), kind);
+    if differs && let Ok(read) = kind.decode(converted.clone()) {
+        return read.value;
+    }
+    converted
+}
+
+/// Under which group a kind's objects are stored.
+pub(super) fn storage_group(kind: &Kind) -> &str {
+    if kind.group == "events.k8s.io" && kind.plural == "events" { "" } else { &kind.group }
+}

@@ -1,0 +1,195 @@
+//! The four ways of patching.
+
+use argosy_engine::merge::structured::predict_apply;
+use argosy_engine::merge::{apply_json_merge, apply_strategic};
+use argosy_model::object;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::api::Ask;
+use super::write::{Draft, parse_yaml};
+use crate::failure::Failure;
+
+/// Most operations of a JSON patch.
+const MAX_OPERATIONS: usize = 10_000;
+
+/// A patch, read.
+pub(super) enum Patch {
+    Json(json_patch::Patch),
+    Merge(Value),
+    Strategic(Value),
+    Apply(Value),
+}
+
+// === impl Patch ===
+
+impl Patch {
+    pub(super) fn read(ask: &Ask<'_>, body: &Bytes) -> Result<Self, Failure> {
+        let unreadable = |error: serde_json::Error| Failure::bad_request(format!("error decoding patch: {error}"));
+        let patch = match ask.content_type {
+            "application/json-patch+json" => {
+                let patch: json_patch::Patch = serde_json::from_slice(body).map_err(unreadable)?;
+                if patch.0.len() > MAX_OPERATIONS {
+                    return Err(Failure::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "RequestEntityTooLarge",
+                        format!(
+                            "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+                            patch.0.len()
+                        ),
+                    ));
+                }
+                Self::Json(patch)
+            }
+            "application/merge-patch+json" => Self::Merge(read_map(body)?),
+            "application/strategic-merge-patch+json" if ask.kind.is_strategic() => Self::Strategic(read_map(body)?),
+            "application/apply-patch+yaml" => Self::Apply(read_applied(ask, body)?),
+            _ => return Err(unsupported(ask)),
+        };
+        if !matches!(patch, Self::Apply(_)) && ask.query.0.iter().any(|(name, _)| name == "force") {
+            return Err(invalid_option("force: Forbidden: may not be specified for non-apply patch"));
+        }
+        Ok(patch)
+    }
+}
+
+fn unsupported(ask: &Ask<'_>) -> Failure {
+    let mut types = vec!["application/json-patch+json", "application/merge-patch+json"];
+    if ask.kind.is_strategic() {
+        types.push("application/strategic-merge-patch+json");
+    }
+    types.push("application/apply-patch+yaml");
+    let message = format!(
+        "the body of the request was in an unknown format - accepted media types include: {}",
+        types.join(", ")
+    );
+    Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+}
+
+fn invalid_option(what: &str) -> Failure {
+    let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: {what}");
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+}
+
+fn read_map(body: &[u8]) -> Result<Value, Failure> {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(Failure::bad_request(
+            "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}",
+        )),
+        Err(error) => Err(Failure::bad_request(format!("error decoding patch: {error}"))),
+    }
+}
+
+fn read_applied(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
+    if ask.query.get("fieldManager").is_empty() {
+        return Err(invalid_option("fieldManager: Required value: is required for apply patch"));
+    }
+    let mut value = parse_yaml(body)?;
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if version.is_empty() || kind.is_empty() {
+        let missing = if kind.is_empty() { "Object 'Kind' is missing" } else { "Object 'apiVersion' is missing" };
+        let shown = value.to_string();
+        return Err(Failure::bad_request(format!("error decoding YAML: {missing} in '{shown}'")));
+    }
+    if kind != ask.kind.kind || version != ask.kind.api_version() {
+        return Err(Failure::bad_request(format!(
+            "invalid object type: {version}, Kind={kind} does not match the expected {}, Kind={}",
+            ask.kind.api_version(),
+            ask.kind.kind
+        )));
+    }
+    if value.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
+        return Err(Failure::bad_request("metadata.managedFields must be nil"));
+    }
+    let name = object::name(&value);
+    if !name.is_empty() && name != ask.route.name {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            ask.route.name
+        )));
+    }
+    let namespace = object::namespace(&value);
+    if !namespace.is_empty() && namespace != ask.namespace() {
+        return Err(Failure::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    let namespace = ask.namespace().to_owned();
+    if let Some(metadata) = object::metadata(&mut value) {
+        metadata.insert("name".to_owned(), ask.route.name.into());
+    }
+    object::set_namespace(&mut value, &namespace);
+    Ok(value)
+}
+
+/// What the patch makes of the current state.
+pub(super) fn apply(ask: &Ask<'_>, patch: &Patch, current: &Value) -> Result<Draft, Failure> {
+    let value = match patch {
+        Patch::Json(patch) => {
+            let mut value = current.clone();
+            json_patch::patch(&mut value, patch).map_err(|_| {
+                let message = "the server rejected our request due to an error in our request";
+                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with(Map::new())
+            })?;
+            value
+        }
+        Patch::Merge(patch) => apply_json_merge(current, patch),
+        Patch::Strategic(patch) => apply_strategic(current, patch, ask.kind.schema()),
+        Patch::Apply(applied) => {
+            let asked = object::resource_version(applied);
+            if !asked.is_empty() && asked != object::resource_version(current) {
+                return Err(Failure::modified(ask.subject(ask.route.name)));
+            }
+            return Ok(Draft { value: merged(ask, current, applied), applied: Some(applied.clone()) });
+        }
+    };
+    check_kind(ask, &value)?;
+    let name = object::name(&value);
+    if name != ask.route.name {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            ask.route.name
+        )));
+    }
+    Ok(Draft { value, applied: None })
+}
+
+fn check_kind(ask: &Ask<'_>, value: &Value) -> Result<(), Failure> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("");
+    if text("kind") != ask.kind.kind || text("apiVersion") != ask.kind.api_version() {
+        let message = format!(
+            "cannot change the kind or version of an object: {} in version \"{}\"",
+            text("kind"),
+            text("apiVersion")
+        );
+        return Err(Failure::bad_request(message));
+    }
+    Ok(())
+}
+
+/// A server-side apply, as the manager's earlier one says what it gives up.
+fn merged(ask: &Ask<'_>, current: &Value, applied: &Value) -> Value {
+    // Ownership is looked up by manager among entries of the object itself; those
+    // of this request's subresource take their place.
+    let mut live = current.clone();
+    let entries = live.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
+    for entry in entries.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let own = entry.get("subresource").and_then(Value::as_str).unwrap_or("");
+        let is_same = own == ask.route.subresource;
+        if is_same {
+            entry.remove("subresource");
+        } else {
+            entry.insert("subresource".to_owned(), "other".into());
+        }
+    }
+    let mut value = predict_apply(&live, applied, &ask.field_manager, ask.kind.schema());
+    if let (Some(managed), Some(metadata)) =
+        (current.pointer("/metadata/managedFields").cloned(), object::metadata(&mut value))
+    {
+        metadata.insert("managedFields".to_owned(), managed);
+    }
+    value
+}

@@ -1,0 +1,198 @@
+//! get and list.
+
+use std::sync::Arc;
+
+use argosy_model::object;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::api::{Api, Ask};
+use super::handle::Reply;
+use super::respond::{self, Form};
+use super::select::Selection;
+use crate::failure::Failure;
+use crate::store::{Object, TooOld};
+
+pub(super) fn get(api: &Api, ask: &Ask<'_>) -> Result<Reply, Failure> {
+    let found = api.store.get(&ask.key()).ok_or_else(|| ask.not_found())?;
+    Ok(one(api, ask, StatusCode::OK, &ask.present(&found.value)).into())
+}
+
+/// An object in the form that was asked for.
+pub(super) fn one(api: &Api, ask: &Ask<'_>, code: StatusCode, value: &Value) -> http::Response<respond::Body> {
+    match ask.form {
+        Form::Plain => respond::object(code, value),
+        Form::Metadata => respond::object(code, &respond::metadata_of(value)),
+        Form::Table => {
+            let mut table = table(api, ask, &[value]);
+            table["metadata"] = json!({"resourceVersion": object::resource_version(value)});
+            respond::object(code, &table)
+        }
+    }
+}
+
+/// A table of objects.
+pub(super) fn table(api: &Api, ask: &Ask<'_>, objects: &[&Value]) -> Value {
+    let include = match ask.query.get("includeObject") {
+        "" => "Metadata",
+        include => include,
+    };
+    let columns = ask.kind.custom.as_ref().and_then(|c| c.columns.as_ref());
+    let made = api.hooks.tables.table(&ask.kind.group, &ask.kind.kind, objects, columns, include);
+    made.unwrap_or_else(|| respond::plain_table(objects, include))
+}
+
+/// Where the next page begins.
+struct Page {
+    version: u64,
+    /// Namespace and name of the last object that was given.
+    after: (String, String),
+}
+
+pub(super) fn list(api: &Arc<Api>, ask: &Ask<'_>) -> Result<Reply, Failure> {
+    let selection = Selection::parse(&ask.kind, ask.query.get("labelSelector"), ask.query.get("fieldSelector"))?;
+    let limit = ask.query.number("limit")?.filter(|l| *l > 0).and_then(|l| usize::try_from(l).ok());
+    let page = match ask.query.get("continue") {
+        "" => None,
+        token => Some(Page::read(token).ok_or_else(|| Failure::bad_request("continue key is not valid"))?),
+    };
+    let (objects, version) = snapshot(api, ask, page.as_ref())?;
+    let selected: Vec<&Arc<Object>> = objects.iter().filter(|o| selection.matches(&o.value)).collect();
+    let place = |o: &Object| (object::namespace(&o.value).to_owned(), object::name(&o.value).to_owned());
+    let start = page.map_or(0, |page| selected.partition_point(|o| place(o) <= page.after));
+    let rest = &selected[start..];
+    let given = &rest[..limit.unwrap_or(rest.len()).min(rest.len())];
+    let mut metadata = Map::new();
+    metadata.insert("resourceVersion".to_owned(), version.to_string().into());
+    if let Some(last) = given.last().filter(|_| given.len() < rest.len()) {
+        metadata.insert("continue".to_owned(), Page { version, after: place(last) }.write().into());
+        if selection.is_everything() {
+            metadata.insert("remainingItemCount".to_owned(), (rest.len() - given.len()).into());
+        }
+    }
+    let items: Vec<Value> = given.iter().map(|o| ask.present(&o.value)).collect();
+    Ok(list_response(api, ask, items, metadata).into())
+}
+
+fn list_response(
+    api: &Api,
+    ask: &Ask<'_>,
+    items: Vec<Value>,
+    metadata: Map<String, Value>,
+) -> http::Response<respond::Body> {
+    let value = match ask.form {
+        Form::Table => {
+            let references: Vec<&Value> = items.iter().collect();
+            let mut table = table(api, ask, &references);
+            table["metadata"] = metadata.into();
+            table
+        }
+        Form::Metadata => {
+            let items: Vec<Value> = items.iter().map(respond::metadata_of).collect();
+            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
+        }
+        Form::Plain => {
+            let items = items.into_iter().map(|item| without_type(item, ask)).collect::<Vec<_>>();
+            json!({"kind": ask.kind.list_kind, "apiVersion": ask.kind.api_version(), "metadata": metadata, "items": items})
+        }
+    };
+    respond::object(StatusCode::OK, &value)
+}
+
+/// Items of the API server's own lists do not repeat their type.
+fn without_type(mut item: Value, ask: &Ask<'_>) -> Value {
+    if ask.kind.custom.is_none()
+        && let Some(fields) = item.as_object_mut()
+    {
+        fields.remove("apiVersion");
+        fields.remove("kind");
+    }
+    item
+}
+
+fn snapshot(api: &Api, ask: &Ask<'_>, page: Option<&Page>) -> Result<(Vec<Arc<Object>>, u64), Failure> {
+    let (group, plural) = (ask.storage_group(), &*ask.kind.plural);
+    let namespace = Some(ask.namespace()).filter(|n| !n.is_empty());
+    if let Some(page) = page {
+        let objects = api.store.list_at(group, plural, namespace, page.version).map_err(|_| {
+            Failure::expired(
+                "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+                 without the continue parameter, or use the continue token in this response to retrieve the remainder of \
+                 the results. Continuing with the provided token results in an inconsistent list - objects that were \
+                 created, modified, or deleted between the time the first chunk was returned and now may show up in the \
+                 list.",
+            )
+        })?;
+        return Ok((objects, page.version));
+    }
+    let asked = version_option(ask)?;
+    let current = api.store.version();
+    let matching = ask.query.get("resourceVersionMatch");
+    match (matching, asked) {
+        ("", _) | ("NotOlderThan" | "Exact", Some(_)) => {}
+        ("NotOlderThan" | "Exact", None) => {
+            return Err(invalid_match(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
+        }
+        (other, _) => {
+            return Err(invalid_match(&format!(
+                "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
+            )));
+        }
+    }
+    match asked {
+        Some(version) if version > current => Err(too_large(version, current)),
+        Some(version) if matching == "Exact" => {
+            let too_old = |old: TooOld| {
+                Failure::expired(format!("The resourceVersion for the provided list is too old. ({})", old.asked))
+            };
+            Ok((api.store.list_at(group, plural, namespace, version).map_err(too_old)?, version))
+        }
+        _ => Ok(api.store.list(group, plural, namespace)),
+    }
+}
+
+fn invalid_match(what: &str) -> Failure {
+    Failure::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "Invalid",
+        format!("ListOptions.meta.k8s.io \"\" is invalid: {what}"),
+    )
+}
+
+/// The version a list or watch names; `None` when it names none.
+pub(super) fn version_option(ask: &Ask<'_>) -> Result<Option<u64>, Failure> {
+    match ask.query.get("resourceVersion") {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            let what = format!(
+                "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+            );
+            Failure::bad_request(what)
+        }),
+    }
+}
+
+/// 504 of a version from the future.
+pub(super) fn too_large(asked: u64, current: u64) -> Failure {
+    let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
+    let details = json!({"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1});
+    Failure { details: Some(details), ..Failure::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message) }
+}
+
+impl Page {
+    fn write(&self) -> String {
+        let text = json!({"v": "meta.k8s.io/v1", "rv": self.version, "start": [self.after.0, self.after.1]});
+        BASE64.encode(text.to_string())
+    }
+
+    fn read(token: &str) -> Option<Self> {
+        let bytes = BASE64.decode(token.trim_end_matches('=')).ok()?;
+        let value: Value = serde_json::from_slice(&bytes).ok()?;
+        let text = |i: usize| value.get("start")?.get(i)?.as_str().map(str::to_owned);
+        Some(Self { version: value.get("rv")?.as_u64()?, after: (text(0)?, text(1)?) })
+    }
+}
