@@ -81,6 +81,21 @@ pub fn remove(project: &mut AppProject, role_name: &str, issued_at: i64, id: &st
     true
 }
 
+/// Leaves only the tokens that `stored` lists as well: a token comes into a project by
+/// being issued, not by being written down.
+pub fn keep_issued(project: &mut AppProject, stored: &AppProject) {
+    mirror(project);
+    let spec = project.spec.iter_mut().flat_map(|spec| &mut spec.roles);
+    for role in spec {
+        let name = role.name.clone();
+        role.jwt_tokens.retain(|token| find(stored, &name, token.iat, &token.id).is_some());
+    }
+    let by_role = project.status.iter_mut().flat_map(|status| &mut status.jwt_tokens_by_role);
+    for (name, listed) in by_role {
+        listed.items.retain(|token| find(stored, name, token.iat, &token.id).is_some());
+    }
+}
+
 /// Makes both lists the same: every token of either, with an identifier, the newest
 /// first. Lists of roles that are gone go too.
 pub fn mirror(project: &mut AppProject) {

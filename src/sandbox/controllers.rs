@@ -27,6 +27,7 @@ mod routing;
 mod selector;
 mod service;
 mod stateful_set;
+mod surroundings;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -40,14 +41,16 @@ use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::time::Instant;
 
 pub(crate) use claim::default_class;
+pub(crate) use condition::is_true;
 pub(crate) use kind::*;
+pub(crate) use pod::PodCommand;
 pub use pod::PodOptions;
 use queue::WorkQueue;
 use routing::Work;
-pub(crate) use service::allocate;
-pub(crate) use template::quality;
+pub(crate) use selector::selects;
+pub use surroundings::Surroundings;
 use world::Next;
-pub(crate) use world::{WorkError, World, text};
+pub(crate) use world::{WorkError, World, count, time};
 
 use crate::identity::Identities;
 use crate::lifecycle::{self, Owners};
@@ -176,6 +179,7 @@ fn take(world: &World, work: &Work) -> Result<Next, WorkError> {
 fn reconcile(world: &World, key: &crate::store::ObjectKey) -> Result<Next, WorkError> {
     match (&*key.group, &*key.resource) {
         ("", "persistentvolumeclaims") => claim::reconcile(world, key),
+        ("", "persistentvolumes") => claim::reconcile_volume(world, key),
         ("", "pods") => pod::reconcile(world, key),
         ("", "secrets") => token_secret::reconcile(world, key),
         ("", "services") => service::reconcile(world, key),

@@ -140,13 +140,13 @@ impl Failure {
     }
 
     /// 405.
-    pub fn method_not_allowed(subject: Subject<'_>) -> Self {
+    pub fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
         )
-        .with(Subject { name: "", ..subject }.details())
+        .with(Map::new())
     }
 
     /// 409: there is one already.
@@ -189,6 +189,11 @@ impl Failure {
             faults.iter().map(|f| json!({"reason": f.reason, "message": f.message, "field": f.field})).collect();
         details.insert("causes".to_owned(), causes.into());
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with(details)
+    }
+
+    /// 422 of a request's options.
+    pub fn invalid_options(kind: &str, faults: &[Fault]) -> Self {
+        Self::invalid(Subject { group: "meta.k8s.io", resource: kind, name: "" }, faults)
     }
 
     /// 500.

@@ -97,10 +97,7 @@ impl Default for Journal {
 }
 
 fn is_write(record: &Record) -> bool {
-    matches!(
-        record.attributes.verb.as_str(),
-        "create" | "update" | "patch" | "apply" | "delete" | "deletecollection"
-    )
+    matches!(record.attributes.verb.as_str(), "create" | "update" | "patch" | "apply" | "delete" | "deletecollection")
 }
 
 #[cfg(test)]

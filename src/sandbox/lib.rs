@@ -5,10 +5,19 @@
 //! are and how they behave, [`fields`] keeps who owns which field, [`serve`] speaks
 //! HTTP and calls the [`hooks`]. Time and randomness come from whoever starts it.
 
+pub mod controllers;
 pub mod failure;
+pub mod faults;
 pub mod fields;
 pub mod hooks;
+pub mod identity;
+pub mod journal;
 pub mod kinds;
+pub mod lifecycle;
+mod pod_logs;
+pub mod rbac;
+pub mod reviews;
 pub mod serve;
 pub mod stamp;
 pub mod store;
+pub mod tables;

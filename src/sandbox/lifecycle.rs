@@ -13,7 +13,7 @@ mod owners;
 pub use bootstrap::{Bootstrap, bootstrap};
 pub(crate) use deletion::is_kept_by_owner;
 pub use deletion::{Deletion, Propagation, plan_deletion};
-pub(crate) use garbage::{collect, settle_owner};
+pub(crate) use garbage::{collect, remove_finalizer, settle_owner};
 pub use namespace::{NamespaceRefusal, admit_to_namespace, may_delete_namespace};
 pub(crate) use namespace::{furnish, terminate};
 pub(crate) use owners::Owners;

@@ -74,8 +74,7 @@ impl Api {
         concurrency: usize,
     ) -> ApiHandle {
         let turns = Arc::new(Semaphore::new(concurrency.max(1)));
-        let api =
-            Self { home, authority, clock, random, limits, limiter: None, turns, unsaved: false, saving: false };
+        let api = Self { home, authority, clock, random, limits, limiter: None, turns, unsaved: false, saving: false };
         ApiHandle(api.start())
     }
 

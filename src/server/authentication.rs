@@ -1,26 +1,33 @@
 //! The layer in front of every service: who is this?
 //!
 //! Finds the token of a request, has it checked, and leaves the [`Caller`] on the
-//! request for the services. It refuses nobody: what needs a session asks for one
-//! itself. A login session that is about to end is followed by a new one, handed
-//! out with the answer.
+//! request for the services. Who is nobody gets only to what is open to everybody,
+//! and is refused before a body is read, so that strangers cost no memory. A login
+//! session that is about to end is followed by a new one, handed out with the answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_auth::token::{Claims, renewal};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use http_body_util::{BodyExt as _, Limited};
+use tonic::Status;
 
 use crate::caller::Caller;
-use crate::gateway::cookie;
+use crate::gateway::{cookie, refusal};
 use crate::shared::Shared;
 
 /// Metadata that the command line sends its token in.
 const TOKEN: &str = "token";
 /// Metadata under which clients get a new session.
 const RENEW: HeaderName = HeaderName::from_static("renew-token");
+
+/// What of the body of a refused request is taken, and for how long.
+const DRAINED: usize = 64 << 10;
+const DRAINED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where a token was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +47,11 @@ pub(crate) async fn authenticate(State(shared): State<Arc<Shared>>, mut request:
         caller = followed.0;
         next_token = Some(followed.1);
     }
+    if let Err(status) = caller.signed_in()
+        && !is_open(request.uri().path())
+    {
+        return refuse(request, status).await;
+    }
     request.extensions_mut().insert(caller.clone());
     // As of now: a session that is ended while the request runs must not live on in
     // one that is made afterwards.
@@ -54,6 +66,41 @@ pub(crate) async fn authenticate(State(shared): State<Arc<Shared>>, mut request:
         hand_out(&shared, &token, place, response.headers_mut());
     }
     response
+}
+
+/// Paths below which anybody is served; what else needs no session is not below
+/// `/api/` and no service.
+const OPEN: &[&str] = &[
+    "/api/v1/session",
+    "/api/version",
+    "/api/webhook",
+    "/api/badge",
+    "/api/dex",
+    "/session.SessionService/",
+    "/version.VersionService/",
+    "/cluster.SettingsService/Get",
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.",
+];
+
+/// Whether a path is served to nobody, too.
+fn is_open(path: &str) -> bool {
+    // A service's path has the service's full name in it.
+    let needs_session = path.starts_with("/api/") || path[1..].split('/').next().is_some_and(|name| name.contains('.'));
+    !needs_session || path == "/api/v1/settings" || OPEN.iter().any(|open| path.starts_with(open))
+}
+
+/// Refuses in the form of the protocol.
+async fn refuse(request: Request, status: Status) -> Response {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/grpc") {
+        return status.into_http();
+    }
+    // Some clients take an answer that comes before their body went out for a broken
+    // connection, so a little of it is taken and thrown away.
+    let body = Limited::new(request.into_body(), DRAINED).collect();
+    let _ = tokio::time::timeout(DRAINED_WITHIN, body).await;
+    refusal(&status)
 }
 
 /// The token that follows a provider's one that is about to end, and whom it proves.
@@ -120,6 +167,34 @@ fn hand_out(shared: &Shared, token: &str, place: Place, headers: &mut HeaderMap)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_gets_only_to_what_signing_in_takes() {
+        for open in [
+            "/",
+            "/healthz",
+            "/auth/login",
+            "/swagger.json",
+            "/api/version",
+            "/api/v1/session",
+            "/api/v1/settings",
+            "/version.VersionService/Version",
+            "/cluster.SettingsService/Get",
+            "/api/webhook",
+        ] {
+            assert!(is_open(open), "{open}");
+        }
+        for closed in [
+            "/api/v1/applications",
+            "/api/v1/settings/plugins",
+            "/api/v1/stream/applications",
+            "/application.ApplicationService/List",
+            "/cluster.ClusterService/List",
+            "/api/nothing",
+        ] {
+            assert!(!is_open(closed), "{closed}");
+        }
+    }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()

@@ -55,7 +55,14 @@ impl Authority {
     /// Reads the first snapshot. With `disabled` every caller may do everything.
     pub(crate) fn new(home: Home, clock: Clock, sso: Sso, disabled: bool) -> Self {
         let snapshot = Snapshot::read(&home, None);
-        let state = State { home, clock, sso, disabled, snapshot: ArcSwap::from_pointee(snapshot), epoch: watch::Sender::new(0) };
+        let state = State {
+            home,
+            clock,
+            sso,
+            disabled,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            epoch: watch::Sender::new(0),
+        };
         Self { state: Arc::new(state) }
     }
 

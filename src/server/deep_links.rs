@@ -180,7 +180,9 @@ mod tests {
 
     #[test]
     fn an_objects_words_do_not_become_a_program() {
-        for word in ["JavaScript:alert(1)", " java\tscript:alert(1)", "java\nscript:alert(1)", "\u{1}data:text/html,x", "x:y"] {
+        for word in
+            ["JavaScript:alert(1)", " java\tscript:alert(1)", "java\nscript:alert(1)", "\u{1}data:text/html,x", "x:y"]
+        {
             let app = json!({"metadata": {"labels": {"l": word}}});
             let facts = Facts { application: Some(app), ..Facts::default() };
             assert!(resolve("- url: '{{ .app.metadata.labels.l }}'", &facts)[0].is_err(), "{word:?}");
@@ -191,7 +193,10 @@ mod tests {
     fn the_settings_may_lead_to_other_programs() {
         let app = json!({"metadata": {"name": "web"}});
         let facts = Facts { application: Some(app), ..Facts::default() };
-        let found = resolve("- url: 'slack://channel?id={{ .app.metadata.name }}'\n- url: /logs/{{ .app.metadata.name }}\n", &facts);
+        let found = resolve(
+            "- url: 'slack://channel?id={{ .app.metadata.name }}'\n- url: /logs/{{ .app.metadata.name }}\n",
+            &facts,
+        );
         assert_eq!(found, [Ok("slack://channel?id=web".to_owned()), Ok("/logs/web".to_owned())]);
     }
 }

@@ -43,6 +43,7 @@ use tonic::{Request, Status, Streaming};
 
 pub use self::form::{Download, StreamForm};
 pub use self::query::Query;
+pub(crate) use self::reply::error as refusal;
 pub use self::reply::http_status;
 use self::routes::{Call, Route, Routes};
 use self::table::{Binding, Flow, Table};

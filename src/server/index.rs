@@ -32,7 +32,7 @@ pub use filter::{Filter, project, version};
 pub use selector::{InvalidSelector, Selector};
 pub use watcher::{Event, EventKind, TooSlow, Watcher};
 
-/// Applications copied out under one hold of the lock.
+/// Applications looked at under one hold of the lock.
 const CHUNK: usize = 1024;
 /// For so long a watch by name that comes too late is told of a deletion.
 const LATE: Duration = Duration::from_secs(60);
@@ -134,9 +134,9 @@ impl Index {
         let mut cursor = after.map(|Cursor(at)| at);
         let mut part = Vec::new();
         loop {
-            // A small page that fills at once is read in one small part.
+            // One more than fits says whether there is a next page.
             let more = self.inner.scan(filter, &mut cursor, most.clamp(1, CHUNK - 1) + 1, &mut part);
-            for app in part.drain(..).filter(|app| filter.matches(app)) {
+            for app in part.drain(..) {
                 if !permits(&app) {
                     continue;
                 }

@@ -82,7 +82,8 @@ impl Peers {
 
     fn any(&self) -> Result<Peer, Status> {
         let peers = self.home.peers();
-        let peer = peers.first().ok_or_else(|| Status::unavailable("no controller replica is running at the moment"))?;
+        let peer =
+            peers.first().ok_or_else(|| Status::unavailable("no controller replica is running at the moment"))?;
         self.connect(&peer.address)
     }
 

@@ -38,7 +38,8 @@ use crate::listener::{self, DEFAULT_MAX_GRPC_MESSAGE, ListenerOptions};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
 use crate::services::{
-    account, application, applicationset, certificate as certificates, cluster, gpgkey, notification, project, repocreds, repository, session, settings, version,
+    account, application, applicationset, certificate as certificates, cluster, gpgkey, notification, project,
+    repocreds, repository, session, settings, version,
 };
 use crate::shared::{Random, Shared};
 use crate::sso::Sso;
@@ -104,8 +105,7 @@ impl Server {
             ..Limits::default()
         };
         let concurrency = options.max_concurrent_logins;
-        let api =
-            Api::start(home.clone(), authority.clone(), clock.clone(), random.clone(), limits, concurrency);
+        let api = Api::start(home.clone(), authority.clone(), clock.clone(), random.clone(), limits, concurrency);
         let index = Index::start(&home);
         let shared = Arc::new(Shared { home, peers, authority, api, index, events, clock, random, options });
         let (grpc, http, services) = routes(&shared, gateway)?;

@@ -1,6 +1,6 @@
 //! A project lists the tokens of its roles twice, and both lists say the same.
 
-use argosy_auth::project_token::{ProjectTokenError, add, find, mirror, remove};
+use argosy_auth::project_token::{ProjectTokenError, add, find, keep_issued, mirror, remove};
 use argosy_proto::v1alpha1::{AppProject, JwtToken};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -32,6 +32,20 @@ fn a_new_token_is_in_both_lists_the_newest_first() {
     let expected = ["b", "a", "5"].map(str::to_owned).to_vec();
     assert_eq!(lists(&project, "ci"), [expected.clone(), expected]);
     assert_eq!(lists(&project, "gone"), [Vec::<String>::new(), Vec::new()], "the list of a role that is gone goes too");
+}
+
+#[test]
+fn writing_a_project_removes_tokens_and_never_brings_one_back() {
+    let roles = json!([{"name": "r"}]);
+    let mut stored = project(roles.clone(), json!({}));
+    add(&mut stored, "r", token("kept", 10)).unwrap();
+    let mut written = stored.clone();
+    add(&mut written, "r", token("made up", 20)).unwrap();
+    keep_issued(&mut written, &stored);
+    assert_eq!(lists(&written, "r"), [vec!["kept".to_owned()], vec!["kept".to_owned()]]);
+    let mut emptied = project(roles, json!({}));
+    keep_issued(&mut emptied, &stored);
+    assert_eq!(lists(&emptied, "r"), [Vec::<String>::new(), Vec::new()]);
 }
 
 #[test]

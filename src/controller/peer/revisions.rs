@@ -30,7 +30,8 @@ pub(super) async fn metadata(
     // What the project does not permit is not read either, nor what it once did.
     let permitted = shared.home.project(&project).is_some_and(|project| {
         let rules = shared.home.rules(&project);
-        rules.permits_source_namespace(&subject.key.namespace).permitted && rules.permits_source(&source.repo_url).permitted
+        rules.permits_source_namespace(&subject.key.namespace).permitted
+            && rules.permits_source(&source.repo_url).permitted
     });
     if !permitted {
         return Err(Status::permission_denied(format!("the repository is not permitted in project '{project}'")));

@@ -66,6 +66,5 @@ fn target_kind(kind: &str) -> Option<&'static Kind> {
 /// Whether an autoscaler is for an object.
 pub(super) fn is_for(scaler: &Value, key: &ObjectKey) -> bool {
     let target = &scaler["spec"]["scaleTargetRef"];
-    target["name"] == *key.name
-        && target_kind(text(target, &["kind"])).is_some_and(|kind| kind.is_of(key))
+    target["name"] == *key.name && target_kind(text(target, &["kind"])).is_some_and(|kind| kind.is_of(key))
 }

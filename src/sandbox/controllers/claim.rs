@@ -4,13 +4,17 @@ use argosy_model::object;
 use serde_json::{Value, json};
 
 use super::event;
-use super::kind::{CLAIM, STORAGE_CLASS, VOLUME};
+use super::kind::{CLAIM, POD, STORAGE_CLASS, VOLUME};
 use super::world::{Next, WorkError, World, text};
-use crate::lifecycle::Propagation;
+use crate::lifecycle::{Propagation, remove_finalizer};
 use crate::store::ObjectKey;
 
 const BOUND_BY: &str = "pv.kubernetes.io/bound-by-controller";
 const BOUND: &str = "pv.kubernetes.io/bind-completed";
+/// The finalizer of a claim that a Pod may use.
+const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+/// The finalizer of a volume that a claim may use.
+const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// The class of claims that name none.
@@ -23,7 +27,10 @@ pub(crate) fn default_class(classes: &[std::sync::Arc<crate::store::Object>]) ->
 pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkError> {
     let Some(claim) = world.store.get(key) else { return Ok(None) };
     let claim = &claim.value;
-    if object::is_deleting(claim) || text(claim, &["status", "phase"]) == "Bound" {
+    if object::is_deleting(claim) {
+        return unprotect(world, key);
+    }
+    if text(claim, &["status", "phase"]) == "Bound" {
         return Ok(None);
     }
     let classes = world.list(&STORAGE_CLASS, None);
@@ -46,11 +53,38 @@ pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkErro
         value["spec"]["storageClassName"] = class.into();
         object::set_annotation(value, BOUND_BY, "yes");
         object::set_annotation(value, BOUND, "yes");
-        value["status"] =
-            json!({"phase": "Bound", "accessModes": value["spec"]["accessModes"], "capacity": capacity});
+        value["status"] = json!({"phase": "Bound", "accessModes": value["spec"]["accessModes"], "capacity": capacity});
     })?;
     let message = format!("Successfully provisioned volume {name}");
     event::tell(world, &CLAIM, claim, "Normal", "ProvisioningSucceeded", &message)?;
+    Ok(None)
+}
+
+/// Whether a Pod that has not ended uses a claim.
+pub(super) fn uses(pod: &Value, claim: &str) -> bool {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    !matches!(text(pod, &["status", "phase"]), "Succeeded" | "Failed")
+        && volumes.into_iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == claim)
+}
+
+/// Lets a claim that is deleted go, once no Pod uses it.
+fn unprotect(world: &World, key: &ObjectKey) -> Result<Next, WorkError> {
+    let pods = world.list(&POD, Some(&key.namespace));
+    if !pods.iter().any(|pod| uses(&pod.value, &key.name)) {
+        world.update(key, |value| remove_finalizer(value, CLAIM_PROTECTION))?;
+    }
+    Ok(None)
+}
+
+/// Lets a volume that is deleted go, once it is bound to no claim.
+pub(super) fn reconcile_volume(world: &World, key: &ObjectKey) -> Result<Next, WorkError> {
+    let Some(volume) = world.store.get(key) else { return Ok(None) };
+    let reference = &volume.value["spec"]["claimRef"];
+    let claim = CLAIM.key(text(reference, &["namespace"]), text(reference, &["name"]));
+    let bound = world.store.get(&claim).is_some_and(|claim| object::uid(&claim.value) == text(reference, &["uid"]));
+    if object::is_deleting(&volume.value) && !bound {
+        world.update(key, |value| remove_finalizer(value, VOLUME_PROTECTION))?;
+    }
     Ok(None)
 }
 

@@ -1,6 +1,7 @@
 //! DaemonSets: one Pod on each node that is wanted, and there is one node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_model::object;
 use serde_json::{Value, json};
@@ -19,13 +20,19 @@ use crate::store::{Object, ObjectKey};
 /// Does the next step of a DaemonSet.
 pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkError> {
     let Some(set) = world.store.get(key) else { return Ok(None) };
+    if world.adopt(&DAEMON_SET, &set.value, &POD)? {
+        // The next turn knows them.
+        return Ok(Some(Duration::ZERO));
+    }
     let pods = world.controlled(&set.value, &POD);
     let name = revision::record(world, &DAEMON_SET, &set.value, &[])?;
     let hash = revision::hash_of(&set.value, &name);
     let nodes: Vec<Arc<Object>> = world
         .list(&NODE, None)
         .into_iter()
-        .filter(|node| has_all(&set.value["spec"]["template"]["spec"]["nodeSelector"], &node.value["metadata"]["labels"]))
+        .filter(|node| {
+            has_all(&set.value["spec"]["template"]["spec"]["nodeSelector"], &node.value["metadata"]["labels"])
+        })
         .collect();
     if !object::is_deleting(&set.value) {
         for node in &nodes {

@@ -38,6 +38,10 @@ pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkErro
     if object::is_deleting(&current.value) {
         return Ok(None);
     }
+    if world.adopt(&DEPLOYMENT, &current.value, &REPLICA_SET)? {
+        // The next turn knows them.
+        return Ok(Some(Duration::ZERO));
+    }
     let view = View::of(&current.value, world.controlled(&current.value, &REPLICA_SET));
     let paused = current.value["spec"]["paused"] == true;
     let view = if paused { view } else { ensure_new(world, view)? };

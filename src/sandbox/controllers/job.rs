@@ -94,7 +94,10 @@ impl Tally {
         let ready = active.iter().filter(|pod| condition::is_true(&pod.value, "Ready")).count();
         Self {
             ready: i64::try_from(ready).unwrap_or(0),
-            restarts: active.iter().map(|pod| count(&pod.value["status"]["containerStatuses"][0], &["restartCount"], 0)).sum(),
+            restarts: active
+                .iter()
+                .map(|pod| count(&pod.value["status"]["containerStatuses"][0], &["restartCount"], 0))
+                .sum(),
             active,
             // Pods that were counted and then removed stay counted.
             succeeded: number("Succeeded").max(count(job, &["status", "succeeded"], 0)),
@@ -124,9 +127,8 @@ fn judge(job: &Value, tally: &Tally, now: jiff::Timestamp) -> Option<Verdict> {
     }
     let started = time(job, &["status", "startTime"])?;
     let allowed = job["spec"]["activeDeadlineSeconds"].as_i64()?;
-    (now.duration_since(started).as_secs() >= allowed).then(|| {
-        ("Failed", "DeadlineExceeded", "Job was active longer than specified deadline".to_owned())
-    })
+    (now.duration_since(started).as_secs() >= allowed)
+        .then(|| ("Failed", "DeadlineExceeded", "Job was active longer than specified deadline".to_owned()))
 }
 
 fn is_over(job: &Value) -> bool {
@@ -250,7 +252,8 @@ fn deadline(job: &Value, status: &Value, now: jiff::Timestamp) -> Option<Duratio
 /// Removes a Job that is over when its time to live is.
 fn expire(world: &World, key: &ObjectKey, job: &Value, now: jiff::Timestamp) -> Result<Next, WorkError> {
     let Some(seconds) = job["spec"]["ttlSecondsAfterFinished"].as_i64() else { return Ok(None) };
-    let ended = ["Complete", "Failed"].iter().find_map(|kind| time(condition::find(job, kind), &["lastTransitionTime"]));
+    let ended =
+        ["Complete", "Failed"].iter().find_map(|kind| time(condition::find(job, kind), &["lastTransitionTime"]));
     let end = ended.unwrap_or(now).checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(now);
     let wait = until(now, end);
     if !wait.is_zero() {

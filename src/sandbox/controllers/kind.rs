@@ -39,7 +39,6 @@ kinds! {
     CRON_JOB = "batch" "v1" "cronjobs" "CronJob";
     JOB = "batch" "v1" "jobs" "Job";
     ENDPOINT_SLICE = "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice";
-    INGRESS = "networking.k8s.io" "v1" "ingresses" "Ingress";
     DISRUPTION_BUDGET = "policy" "v1" "poddisruptionbudgets" "PodDisruptionBudget";
     CLUSTER_ROLE = "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole";
     STORAGE_CLASS = "storage.k8s.io" "v1" "storageclasses" "StorageClass";

@@ -11,8 +11,9 @@ use std::time::Duration;
 use argosy_model::object;
 use serde_json::{Value, json};
 
+pub(crate) use behaviour::PodCommand;
 pub use behaviour::PodOptions;
-pub(crate) use behaviour::{Behaviour, Outcome};
+use behaviour::{Behaviour, Outcome};
 
 use super::condition::{self, Condition};
 use super::event;
@@ -105,8 +106,7 @@ fn schedule(pod: &Value, node: &str, labels: &Value, now: jiff::Timestamp) -> Tu
     let mut scheduled = pod.clone();
     scheduled["spec"]["nodeName"] = node.into();
     set_condition(&mut scheduled, "PodScheduled", "True", "", "", now);
-    let message =
-        format!("Successfully assigned {}/{} to {node}", object::namespace(pod), object::name(pod));
+    let message = format!("Successfully assigned {}/{} to {node}", object::namespace(pod), object::name(pod));
     Turn { pod: Some(scheduled), next: None, events: vec![("Normal", "Scheduled", message)] }
 }
 

@@ -18,6 +18,10 @@ use crate::store::{Object, ObjectKey};
 /// Makes or removes Pods, and says how many there are.
 pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkError> {
     let Some(set) = world.store.get(key) else { return Ok(None) };
+    if world.adopt(&REPLICA_SET, &set.value, &POD)? {
+        // The next turn knows them.
+        return Ok(Some(Duration::ZERO));
+    }
     let pods = active(world.controlled(&set.value, &POD));
     if !object::is_deleting(&set.value) {
         let missing = count(&set.value, &["spec", "replicas"], 1) - i64::try_from(pods.len()).unwrap_or(i64::MAX);

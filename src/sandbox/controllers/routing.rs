@@ -139,27 +139,30 @@ fn others(world: &World, change: &Change, gone: bool, work: &mut Vec<Work>) {
     let namespace = &*key.namespace;
     let mut again = |kind: &Kind, of: &dyn Fn(&Value) -> bool, scope: Option<&str>| {
         let concerned = world.list(kind, scope).into_iter().filter(|one| of(&one.value));
-        work.extend(concerned.map(|one| {
-            Work::Reconcile(kind.key(object::namespace(&one.value), object::name(&one.value)))
-        }));
+        work.extend(
+            concerned.map(|one| Work::Reconcile(kind.key(object::namespace(&one.value), object::name(&one.value)))),
+        );
     };
     match (&*key.group, &*key.resource) {
         ("", "pods") if is_news(change) => {
             let before = change.previous.as_ref().map(|previous| &previous.value);
             work.extend(service::selecting(world, namespace, [Some(value), before]).into_iter().map(Work::Reconcile));
+            let claims = value["spec"]["volumes"].as_array().into_iter().flatten();
+            let claims = claims.filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
+            work.extend(claims.map(|claim| Work::Reconcile(CLAIM.key(namespace, claim))));
             let budgets = world.list(&DISRUPTION_BUDGET, Some(namespace));
-            let budgets = budgets.iter().filter(|one| {
-                selects(&one.value["spec"]["selector"], &value["metadata"]["labels"])
-            });
-            work.extend(budgets.map(|one| {
-                Work::Reconcile(DISRUPTION_BUDGET.key(namespace, object::name(&one.value)))
-            }));
+            let budgets =
+                budgets.iter().filter(|one| selects(&one.value["spec"]["selector"], &value["metadata"]["labels"]));
+            work.extend(budgets.map(|one| Work::Reconcile(DISRUPTION_BUDGET.key(namespace, object::name(&one.value)))));
         }
         ("", "services") if gone => work.push(Work::Reconcile(key.clone())),
         ("", "serviceaccounts") => {
             again(&SECRET, &|secret| token_secret::account_of(secret) == Some(&*key.name), Some(namespace));
         }
         ("", "nodes") if change.previous.is_none() || gone => again(&DAEMON_SET, &|_| true, None),
+        ("", "persistentvolumeclaims") if gone => {
+            work.push(Work::Reconcile(VOLUME.key("", text(value, &["spec", "volumeName"]))));
+        }
         ("storage.k8s.io", "storageclasses") if !gone => {
             again(&CLAIM, &|claim| text(claim, &["status", "phase"]) != "Bound", None);
         }

@@ -37,9 +37,7 @@ mod tests {
     #[test]
     fn pairs_and_expressions_must_all_hold() {
         let labels = json!({"app": "web", "tier": "front"});
-        let expressions = |operator, values: Value| {
-            json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": operator, "values": values}]})
-        };
+        let expressions = |operator, values: Value| json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": operator, "values": values}]});
         assert!(selects(&expressions("In", json!(["front", "back"])), &labels));
         assert!(!selects(&expressions("NotIn", json!(["front"])), &labels));
         assert!(selects(&expressions("Exists", Value::Null), &labels));

@@ -25,7 +25,7 @@ const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const OWNER: &str = "kubernetes.io/service-name";
 
 /// Gives a Service the cluster address and node ports it lacks.
-pub(crate) fn allocate(store: &Store, stamps: &Stamps, service: &mut Value) {
+fn allocate(store: &Store, stamps: &Stamps, service: &mut Value) {
     let kind = text(service, &["spec", "type"]).to_owned();
     if kind == "ExternalName" {
         return;

@@ -1,6 +1,7 @@
 //! StatefulSets: numbered Pods, in order, each with its own claims.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_model::object;
 use serde_json::{Value, json};
@@ -18,6 +19,10 @@ use crate::store::{Object, ObjectKey};
 /// Does the next steps of a StatefulSet.
 pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkError> {
     let Some(set) = world.store.get(key) else { return Ok(None) };
+    if world.adopt(&STATEFUL_SET, &set.value, &POD)? {
+        // The next turn knows them.
+        return Ok(Some(Duration::ZERO));
+    }
     let pods = world.controlled(&set.value, &POD);
     let current = text(&set.value, &["status", "currentRevision"]).to_owned();
     let update = revision::record(world, &STATEFUL_SET, &set.value, &[&current])?;
@@ -171,13 +176,7 @@ fn create_claim(world: &World, set: &Value, template: &Value, name: &str) -> Res
     Ok(())
 }
 
-fn plan_status(
-    set: &Value,
-    pods: &[Arc<Object>],
-    current: &str,
-    update: &str,
-    now: jiff::Timestamp,
-) -> (Value, Next) {
+fn plan_status(set: &Value, pods: &[Arc<Object>], current: &str, update: &str, now: jiff::Timestamp) -> (Value, Next) {
     let settle = count(set, &["spec", "minReadySeconds"], 0);
     let number = |wanted: &dyn Fn(&Value) -> bool| -> i64 {
         i64::try_from(pods.iter().filter(|pod| wanted(&pod.value)).count()).unwrap_or(i64::MAX)
@@ -198,8 +197,7 @@ fn plan_status(
         ("updatedReplicas", updated),
     ]);
     status["replicas"] = replicas.into();
-    status["availableReplicas"] =
-        number(&|pod| ready(pod) && until_available(pod, settle, now).is_zero()).into();
+    status["availableReplicas"] = number(&|pod| ready(pod) && until_available(pod, settle, now).is_zero()).into();
     status["collisionCount"] = count(set, &["status", "collisionCount"], 0).into();
     status["currentRevision"] = current.into();
     status["updateRevision"] = update.into();

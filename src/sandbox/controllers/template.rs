@@ -44,7 +44,8 @@ pub(crate) enum PodName<'a> {
 /// A Pod of a template, controlled by `owner`.
 pub(crate) fn pod(kind: &Kind, owner: &Value, template: &Value, name: &PodName<'_>) -> Value {
     let mut metadata = template["metadata"].as_object().cloned().unwrap_or_default();
-    metadata.retain(|field, value| matches!(field.as_str(), "labels" | "annotations" | "finalizers") && !value.is_null());
+    metadata
+        .retain(|field, value| matches!(field.as_str(), "labels" | "annotations" | "finalizers") && !value.is_null());
     match name {
         PodName::Fixed(name) => metadata.insert("name".to_owned(), (*name).into()),
         PodName::Prefix(prefix) => metadata.insert("generateName".to_owned(), (*prefix).into()),
@@ -76,22 +77,20 @@ fn complete(spec: &mut Map<String, Value>) {
 }
 
 /// How well a Pod is kept when memory is short.
-pub(crate) fn quality(spec: &Map<String, Value>) -> &'static str {
-    let containers: Vec<&Value> = ["containers", "initContainers"]
-        .iter()
-        .filter_map(|field| spec.get(*field)?.as_array())
-        .flatten()
-        .collect();
+fn quality(spec: &Map<String, Value>) -> &'static str {
+    let containers: Vec<&Value> =
+        ["containers", "initContainers"].iter().filter_map(|field| spec.get(*field)?.as_array()).flatten().collect();
     let filled = |value: &Value| value.as_object().is_some_and(|map| !map.is_empty());
-    let asks = |container: &&Value| {
-        filled(&container["resources"]["requests"]) || filled(&container["resources"]["limits"])
-    };
+    let asks =
+        |container: &&Value| filled(&container["resources"]["requests"]) || filled(&container["resources"]["limits"]);
     if !containers.iter().any(asks) {
         return "BestEffort";
     }
     let guaranteed = |container: &&Value| {
         let (limits, requests) = (&container["resources"]["limits"], &container["resources"]["requests"]);
-        ["cpu", "memory"].iter().all(|what| !limits[what].is_null() && (requests[what].is_null() || requests[what] == limits[what]))
+        ["cpu", "memory"]
+            .iter()
+            .all(|what| !limits[what].is_null() && (requests[what].is_null() || requests[what] == limits[what]))
     };
     if containers.iter().all(guaranteed) { "Guaranteed" } else { "Burstable" }
 }

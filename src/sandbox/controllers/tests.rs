@@ -179,7 +179,8 @@ async fn a_new_template_is_rolled_out_and_an_old_one_brought_back() {
     cluster.edit(&key, |value| value["spec"]["template"] = template("web", "nginx:1"));
     cluster
         .until("back", |c| {
-            is_rolled_out(&c.value(&key)) && c.value(&key)["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+            is_rolled_out(&c.value(&key))
+                && c.value(&key)["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
         })
         .await;
     assert_eq!(cluster.store.list("apps", "replicasets", None).0.len(), 2);
@@ -215,8 +216,12 @@ async fn recreate_stops_the_old_pods_first() {
     cluster.until("first", |c| is_rolled_out(&c.value(&key))).await;
     cluster.edit(&key, |value| value["spec"]["template"] = template("web", "nginx:2"));
     let running = |c: &Cluster, image: &str| {
-        c.pods().iter().filter(|p| p.value["spec"]["containers"][0]["image"] == image
-            && p.value["metadata"]["deletionTimestamp"].is_null()).count()
+        c.pods()
+            .iter()
+            .filter(|p| {
+                p.value["spec"]["containers"][0]["image"] == image && p.value["metadata"]["deletionTimestamp"].is_null()
+            })
+            .count()
     };
     let mixed = std::cell::Cell::new(false);
     cluster
@@ -240,7 +245,9 @@ async fn deleting_a_deployment_takes_everything_with_it() {
         }
         cluster
             .until("gone", |c| {
-                c.store.get(&key).is_none() && c.pods().is_empty() && c.store.list("apps", "replicasets", None).0.is_empty()
+                c.store.get(&key).is_none()
+                    && c.pods().is_empty()
+                    && c.store.list("apps", "replicasets", None).0.is_empty()
             })
             .await;
     }
@@ -255,6 +262,10 @@ async fn orphans_stay_without_an_owner() {
     cluster.until("gone", |c| c.store.get(&key).is_none()).await;
     let sets = cluster.store.list("apps", "replicasets", None).0;
     assert!(sets.len() == 1 && sets[0].value["metadata"].get("ownerReferences").is_none());
+    assert_eq!(cluster.pods().len(), 1);
+    let key = cluster.create(&DEPLOYMENT, deployment("web", 1, "nginx"));
+    cluster.until("adopted", |c| is_rolled_out(&c.value(&key))).await;
+    assert_eq!(cluster.store.list("apps", "replicasets", None).0.len(), 1);
     assert_eq!(cluster.pods().len(), 1);
 }
 
@@ -323,7 +334,9 @@ async fn a_daemon_set_has_one_pod_on_the_one_node() {
     cluster.until("ready", ready).await;
     cluster.edit(&key, |value| value["spec"]["template"] = template("agent", "agent:2"));
     cluster
-        .until("updated", |c| ready(c) && c.pods().iter().all(|p| p.value["spec"]["containers"][0]["image"] == "agent:2"))
+        .until("updated", |c| {
+            ready(c) && c.pods().iter().all(|p| p.value["spec"]["containers"][0]["image"] == "agent:2")
+        })
         .await;
 }
 
@@ -341,7 +354,8 @@ fn job(name: &str, spec: Value) -> Value {
 #[tokio::test(start_paused = true)]
 async fn jobs_complete_or_reach_their_limit_and_go_after_their_time() {
     let cluster = Cluster::start();
-    let good = cluster.create(&JOB, job("good", json!({"completions": 3, "parallelism": 2, "ttlSecondsAfterFinished": 30})));
+    let good =
+        cluster.create(&JOB, job("good", json!({"completions": 3, "parallelism": 2, "ttlSecondsAfterFinished": 30})));
     cluster.until("complete", |c| condition::is_true(&c.value(&good), "Complete")).await;
     assert_eq!(cluster.value(&good)["status"]["succeeded"], 3);
     let failing = json!({"template": {"metadata": {}, "spec": {"restartPolicy": "Never",

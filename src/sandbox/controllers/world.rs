@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::kind::Kind;
+use super::selector::selects;
 use crate::identity::{Identities, KeyError};
 use crate::lifecycle::{Deletion, Owners, Propagation, plan_deletion};
 use crate::stamp::Stamps;
@@ -56,6 +57,29 @@ impl World {
         let keys = self.owners.owned_by(uid).filter(|key| kind.is_of(key));
         let objects = keys.filter_map(|key| self.store.get(key));
         objects.filter(|object| controller_uid(&object.value) == Some(uid)).collect()
+    }
+
+    /// Takes over objects that a new owner's selector selects and nobody controls.
+    /// Only an owner that nobody has looked at yet does so; whether it took any.
+    pub(crate) fn adopt(&self, kind: &Kind, owner: &Value, of: &Kind) -> Result<bool, WorkError> {
+        let is_new = object::get(owner, &["status", "observedGeneration"]).is_none();
+        if !is_new || object::is_deleting(owner) {
+            return Ok(false);
+        }
+        let mut adopted = false;
+        for child in self.list(of, Some(object::namespace(owner))) {
+            let is_free = controller_uid(&child.value).is_none() && !object::is_deleting(&child.value);
+            if !is_free || !selects(&owner["spec"]["selector"], &child.value["metadata"]["labels"]) {
+                continue;
+            }
+            adopted = true;
+            self.update(&of.key(object::namespace(owner), object::name(&child.value)), |value| {
+                let mut references = value["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+                references.push(control_reference(kind, owner));
+                value["metadata"]["ownerReferences"] = references.into();
+            })?;
+        }
+        Ok(adopted)
     }
 
     /// Creates an object of a kind, with uid and time; `None` when there is one of that name.

@@ -17,8 +17,8 @@ pub struct Writer<'a> {
     pub api_version: &'a str,
     /// `status` and the like; empty for the object itself.
     pub subresource: &'a str,
-    /// Metadata's time.
-    pub now: &'a str,
+    /// Metadata's time; `None` leaves times as they are.
+    pub now: Option<&'a str>,
 }
 
 /// One entry.
@@ -167,7 +167,8 @@ impl Managed {
         for entry in self.entries.iter_mut().filter(|e| !e.is_of(writer)) {
             entry.fields = std::mem::take(&mut entry.fields).difference(&changed).difference(&removed);
         }
-        self.set(writer, fields);
+        let is_change = !changed.is_empty() || !removed.is_empty();
+        self.set(&Writer { now: writer.now.filter(|_| is_change), ..*writer }, fields);
         Ok(())
     }
 
@@ -181,7 +182,9 @@ impl Managed {
             Some(entry) if entry.fields == fields && entry.api_version == writer.api_version => {}
             Some(entry) => {
                 entry.fields = fields;
-                entry.time = Some(writer.now.to_owned());
+                if let Some(now) = writer.now {
+                    entry.time = Some(now.to_owned());
+                }
                 writer.api_version.clone_into(&mut entry.api_version);
             }
             None => self.entries.push(ManagedEntry {
@@ -189,7 +192,7 @@ impl Managed {
                 operation: writer.operation.to_owned(),
                 api_version: writer.api_version.to_owned(),
                 subresource: writer.subresource.to_owned(),
-                time: Some(writer.now.to_owned()),
+                time: writer.now.map(str::to_owned),
                 fields,
             }),
         }

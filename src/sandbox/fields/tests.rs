@@ -6,7 +6,7 @@ use super::*;
 use crate::kinds::Kinds;
 
 fn writer<'a>(manager: &'a str, operation: &'a str) -> Writer<'a> {
-    Writer { manager, operation, api_version: "apps/v1", subresource: "", now: "1970-01-01T00:00:00Z" }
+    Writer { manager, operation, api_version: "apps/v1", subresource: "", now: Some("1970-01-01T00:00:00Z") }
 }
 
 #[test]

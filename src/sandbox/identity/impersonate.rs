@@ -72,10 +72,20 @@ impl Wanted {
         }
     }
 
-    /// The complaint, listing object references as Go prints them.
+    /// The complaint, with what was asked for as Go prints it.
     fn without_user(&self) -> String {
-        let references: Vec<String> = self.parts().iter().map(Part::as_reference).collect();
-        format!("requested [{}] without impersonating a user", references.join(" "))
+        let list = |values: &[String]| {
+            let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+            format!("[]string{{{}}}", values.join(", "))
+        };
+        let groups = if self.groups.is_empty() { "[]string(nil)".to_owned() } else { list(&self.groups) };
+        let extra: Vec<String> = self.extra.iter().map(|(key, values)| format!("{key:?}:{}", list(values))).collect();
+        let extra = if extra.is_empty() { "(nil)".to_owned() } else { format!("{{{}}}", extra.join(", ")) };
+        format!(
+            "requested &user.DefaultInfo{{Name:\"\", UID:{:?}, Groups:{groups}, Extra:map[string][]string{extra}}} \
+             without impersonating a user name",
+            self.uid
+        )
     }
 
     fn parts(&self) -> Vec<Part> {
@@ -105,7 +115,8 @@ impl Wanted {
 
     fn into_user(self) -> Caller {
         let mut groups = self.groups;
-        let account = split_service_account(&self.user).map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+        let account =
+            split_service_account(&self.user).map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
         if let Some((namespace, _)) = account.as_ref().filter(|_| groups.is_empty()) {
             groups = service_account_groups(namespace);
         }
@@ -119,22 +130,6 @@ impl Wanted {
         }
         let name = account.map_or(self.user, |(namespace, name)| service_account_name(&namespace, &name));
         Caller { name, uid: self.uid, groups, extra: self.extra, ..Caller::default() }
-    }
-}
-
-// === impl Part ===
-
-impl Part {
-    /// As Go prints an object reference.
-    fn as_reference(&self) -> String {
-        let (kind, version) = match self.resource {
-            "serviceaccounts" => ("ServiceAccount", ""),
-            "users" => ("User", ""),
-            "groups" => ("Group", ""),
-            "userextras" => ("UserExtra", "authentication.k8s.io/v1"),
-            _ => ("UID", "authentication.k8s.io/v1"),
-        };
-        format!("{{{kind} {} {}  {version}  {}}}", self.namespace, self.name, self.subresource)
     }
 }
 

@@ -24,7 +24,8 @@ impl Identities {
     pub fn request_token(&self, namespace: &str, account: &str, request: &Value) -> Result<Value, Failure> {
         check_name("metadata.name", object::name(request), account, "name")?;
         check_name("metadata.namespace", object::namespace(request), namespace, "namespace")?;
-        let found = self.core("serviceaccounts", namespace, account).ok_or_else(|| not_found("serviceaccounts", account))?;
+        let found =
+            self.core("serviceaccounts", namespace, account).ok_or_else(|| not_found("serviceaccounts", account))?;
         let uid = object::uid(&found.value);
         let asked = object::uid(request);
         if !asked.is_empty() && asked != uid {
@@ -77,12 +78,7 @@ impl Identities {
         self.keys.sign(&claims.write()).map(Secret::new)
     }
 
-    fn resolve_bound(
-        &self,
-        namespace: &str,
-        account: &str,
-        reference: &Value,
-    ) -> Result<Option<Bound>, Failure> {
+    fn resolve_bound(&self, namespace: &str, account: &str, reference: &Value) -> Result<Option<Bound>, Failure> {
         if reference.is_null() {
             return Ok(None);
         }
@@ -98,9 +94,7 @@ impl Identities {
                 return Err(Failure::bad_request(message));
             }
         };
-        let found = self
-            .core(resource, scope, name)
-            .ok_or_else(|| not_found(resource, name))?;
+        let found = self.core(resource, scope, name).ok_or_else(|| not_found(resource, name))?;
         let target = Ref::to(&found.value);
         let bound = match kind {
             "Secret" => Bound::Secret(target.clone()),

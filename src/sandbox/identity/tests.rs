@@ -44,7 +44,10 @@ impl Cluster {
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -65,7 +68,8 @@ fn a_requested_token_names_its_account_until_it_expires() {
 fn a_bound_token_ends_with_what_it_is_bound_to() {
     for (resource, kind) in [("secrets", "Secret"), (POD, "Pod")] {
         let cluster = Cluster::new();
-        let value = json!({"metadata": {"name": "x", "namespace": "web", "uid": "u-2"}, "spec": {"serviceAccountName": "bot"}});
+        let value =
+            json!({"metadata": {"name": "x", "namespace": "web", "uid": "u-2"}, "spec": {"serviceAccountName": "bot"}});
         cluster.put(resource, "x", value.clone());
         let bound = json!({"boundObjectRef": {"apiVersion": "v1", "kind": kind, "name": "x", "uid": "u-2"}});
         let token = cluster.token(bound.clone()).unwrap();
@@ -155,10 +159,16 @@ fn impersonation_needs_permission_for_each_part() {
     let put = |resource: &str, value: Value| {
         cluster.store.create(&ObjectKey::new(GROUP, resource, "", "i"), value).unwrap();
     };
-    put("clusterroles", json!({"metadata": {"name": "i"}, "rules": [
-        {"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]}]}));
-    put("clusterrolebindings", json!({"metadata": {"name": "i"}, "subjects": [{"kind": "User", "name": "jane"}],
-        "roleRef": {"kind": "ClusterRole", "name": "i"}}));
+    put(
+        "clusterroles",
+        json!({"metadata": {"name": "i"}, "rules": [
+        {"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]}]}),
+    );
+    put(
+        "clusterrolebindings",
+        json!({"metadata": {"name": "i"}, "subjects": [{"kind": "User", "name": "jane"}],
+        "roleRef": {"kind": "ClusterRole", "name": "i"}}),
+    );
     let jane = user("jane", &[]);
     let as_joe = impersonate(&headers(&[("impersonate-user", "joe")]), jane.clone(), &cluster.store).unwrap();
     assert_eq!((as_joe.name.as_str(), as_joe.impersonator.as_deref()), ("joe", Some("jane")));

@@ -48,7 +48,8 @@ impl Identities {
     fn validate(&self, claims: Claims, wanted: &[String]) -> Result<(Caller, Vec<String>), AuthenticationError> {
         let common: Vec<String> = wanted.iter().filter(|one| claims.audiences.contains(one)).cloned().collect();
         if common.is_empty() {
-            let problem = format!("token audiences {:?} is invalid for the target audiences {wanted:?}", claims.audiences);
+            let problem =
+                format!("token audiences {:?} is invalid for the target audiences {wanted:?}", claims.audiences);
             return Err(AuthenticationError::Token(problem));
         }
         let now = self.stamps.timestamp().as_second();

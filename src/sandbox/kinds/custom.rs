@@ -82,23 +82,36 @@ fn read_metadata(value: &mut Value, unknown: &mut Vec<String>) {
     }
 }
 
-/// Fills in names, and says in the status that the definition is accepted.
+/// Fills in names and the status of a new definition, which is not accepted yet.
+pub fn begin(definition: &mut Value) {
+    name(definition);
+    let spec = definition.get("spec").and_then(Value::as_object);
+    let storage = spec.into_iter().flat_map(versions).filter(|v| v.get("storage") == Some(&json!(true)));
+    let stored: Vec<Value> = storage.filter_map(|v| v.get("name").cloned()).collect();
+    definition["status"] =
+        json!({"acceptedNames": {"kind": "", "plural": ""}, "conditions": null, "storedVersions": stored});
+}
+
+fn name(definition: &mut Value) {
+    let names = definition.pointer_mut("/spec/names").and_then(Value::as_object_mut);
+    let Some(names) = names else { return };
+    let kind = names.get("kind").and_then(Value::as_str).unwrap_or("").to_owned();
+    for (field, default) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
+        if names.get(field).and_then(Value::as_str).unwrap_or("").is_empty() {
+            names.insert(field.to_owned(), default.into());
+        }
+    }
+}
+
+/// Says in the status that the definition is accepted.
 pub fn accept(definition: &mut Value, now: &str) {
+    name(definition);
     let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) else { return };
     let stored: Vec<Value> = versions(spec)
         .filter(|v| v.get("storage") == Some(&json!(true)))
         .filter_map(|v| v.get("name").cloned())
         .collect();
-    let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else { return };
-    let kind = names.get("kind").and_then(Value::as_str).unwrap_or("").to_owned();
-    let is_missing =
-        |names: &Map<String, Value>, field: &str| names.get(field).and_then(Value::as_str).unwrap_or("").is_empty();
-    if is_missing(names, "singular") {
-        names.insert("singular".to_owned(), kind.to_lowercase().into());
-    }
-    if is_missing(names, "listKind") {
-        names.insert("listKind".to_owned(), format!("{kind}List").into());
-    }
+    let Some(names) = spec.get("names").and_then(Value::as_object) else { return };
     let accepted = Value::Object(names.clone());
     let Some(fields) = definition.as_object_mut() else { return };
     let status = fields.entry("status").or_insert_with(|| json!({}));

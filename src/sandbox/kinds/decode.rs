@@ -111,6 +111,10 @@ pub(super) fn skeleton(definition: &str) -> Value {
             Some(inner) if is_struct && properties_of(inner).is_some() => {
                 fields.insert(name.clone(), skeleton(inner));
             }
+            // Scalars without omitempty.
+            _ if schema.get("default").is_some_and(|d| matches!(d, Value::Bool(false)) || d == "" || d == 0) => {
+                fields.insert(name.clone(), schema["default"].clone());
+            }
             _ if defaults::is_plain_list(definition, name) => {
                 fields.insert(name.clone(), Value::Null);
             }

@@ -60,11 +60,6 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("apps.v1.StatefulSetUpdateStrategy", "type", "\"RollingUpdate\""),
     ("apps.v1.DaemonSetSpec", "revisionHistoryLimit", "10"),
     ("apps.v1.DaemonSetUpdateStrategy", "type", "\"RollingUpdate\""),
-    ("batch.v1.JobSpec", "backoffLimit", "6"),
-    ("batch.v1.JobSpec", "completionMode", "\"NonIndexed\""),
-    ("batch.v1.JobSpec", "suspend", "false"),
-    ("batch.v1.JobSpec", "podReplacementPolicy", "\"TerminatingOrFailed\""),
-    ("batch.v1.JobSpec", "manualSelector", "false"),
     ("batch.v1.CronJobSpec", "concurrencyPolicy", "\"Allow\""),
     ("batch.v1.CronJobSpec", "suspend", "false"),
     ("batch.v1.CronJobSpec", "successfulJobsHistoryLimit", "3"),
@@ -90,6 +85,14 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("apiextensions.v1.CustomResourceDefinitionSpec", "conversion", "{\"strategy\":\"None\"}"),
 ];
 
+/// What a Job's spec defaults to.
+const JOB: &[(&str, &str)] = &[
+    ("backoffLimit", "6"),
+    ("completionMode", "\"NonIndexed\""),
+    ("suspend", "false"),
+    ("manualSelector", "false"),
+];
+
 /// What both kinds of webhooks default to.
 const WEBHOOK: &[(&str, &str)] = &[
     ("failurePolicy", "\"Fail\""),
@@ -99,12 +102,18 @@ const WEBHOOK: &[(&str, &str)] = &[
     ("timeoutSeconds", "10"),
 ];
 
-/// Lists that are stored even when they are empty or missing.
+/// Lists and times that are stored even when they are empty or missing.
 const PLAIN_LISTS: &[(&str, &str)] = &[
     ("core.v1.PodSpec", "containers"),
     ("rbac.v1.Role", "rules"),
     ("rbac.v1.ClusterRole", "rules"),
     ("autoscaling.v2.HorizontalPodAutoscalerStatus", "currentMetrics"),
+    ("core.v1.Event", "eventTime"),
+    ("core.v1.Event", "firstTimestamp"),
+    ("core.v1.Event", "lastTimestamp"),
+    ("events.v1.Event", "eventTime"),
+    ("events.v1.Event", "deprecatedFirstTimestamp"),
+    ("events.v1.Event", "deprecatedLastTimestamp"),
     ("discovery.v1.EndpointSlice", "endpoints"),
     ("discovery.v1.EndpointSlice", "ports"),
     ("discovery.v1.Endpoint", "addresses"),
@@ -139,13 +148,11 @@ pub(super) fn complete(definition: &str, fields: &mut Map<String, Value>) {
                 fields.entry("targetPort".to_owned()).or_insert(port);
             }
         }
-        "core.v1.ResourceRequirements" | "core.v1.VolumeResourceRequirements" => requests_from_limits(short, fields),
         "apps.v1.DeploymentStrategy" => {
             rolling(fields, &json!({"maxUnavailable": "25%", "maxSurge": "25%"}));
         }
         "apps.v1.StatefulSetUpdateStrategy" => rolling(fields, &json!({"partition": 0})),
         "apps.v1.DaemonSetUpdateStrategy" => rolling(fields, &json!({"maxUnavailable": 1, "maxSurge": 0})),
-        "batch.v1.JobSpec" => job(fields),
         "networking.v1.NetworkPolicySpec" => policy_types(fields),
         "admissionregistration.v1.ValidatingWebhook" | "admissionregistration.v1.MutatingWebhook" => {
             for (field, default) in WEBHOOK {
@@ -155,6 +162,7 @@ pub(super) fn complete(definition: &str, fields: &mut Map<String, Value>) {
                 insert(fields, "reinvocationPolicy", "\"Never\"");
             }
         }
+        "core.v1.ServiceSpec" => traffic(fields),
         "rbac.v1.RoleRef" => {
             let empty = fields.get("apiGroup").and_then(Value::as_str).unwrap_or("").is_empty();
             if empty {
@@ -175,7 +183,32 @@ pub(super) fn complete(definition: &str, fields: &mut Map<String, Value>) {
         "autoscaling.v2.HPAScalingRules" => {
             insert(fields, "selectPolicy", "\"Max\"");
         }
+        other if other.ends_with("apiextensions.v1.CustomResourceDefinitionNames") => names(fields),
         _ => {}
+    }
+}
+
+fn names(fields: &mut Map<String, Value>) {
+    let kind = fields.get("kind").and_then(Value::as_str).unwrap_or("").to_owned();
+    if kind.is_empty() {
+        return;
+    }
+    for (field, default) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
+        fields.entry(field.to_owned()).or_insert_with(|| default.into());
+    }
+}
+
+fn traffic(fields: &mut Map<String, Value>) {
+    let kind = fields.get("type").and_then(Value::as_str).unwrap_or("").to_owned();
+    if kind == "ExternalName" {
+        return;
+    }
+    insert(fields, "internalTrafficPolicy", "\"Cluster\"");
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
+        insert(fields, "externalTrafficPolicy", "\"Cluster\"");
+    }
+    if kind == "LoadBalancer" {
+        insert(fields, "allocateLoadBalancerNodePorts", "true");
     }
 }
 
@@ -185,6 +218,31 @@ pub(super) fn complete_object(definition: &str, object: &mut Value) {
         "io.k8s.api.core.v1.Pod" => {
             if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
                 insert(spec, "enableServiceLinks", "true");
+                let lists = ["containers", "initContainers"].into_iter();
+                for list in lists.filter_map(|l| spec.get(l).is_some_and(Value::is_array).then_some(l)).collect::<Vec<_>>() {
+                    for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                        if let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) {
+                            requests_from_limits(resources);
+                        }
+                    }
+                }
+            }
+        }
+        "io.k8s.api.apps.v1.DaemonSet" => {
+            const GENERATION: &str = "deprecated.daemonset.template.generation";
+            if argosy_model::object::annotation(object, GENERATION).is_none() {
+                argosy_model::object::set_annotation(object, GENERATION, "1");
+            }
+        }
+        "io.k8s.api.core.v1.Namespace" => {
+            let name = argosy_model::object::name(object).to_owned();
+            if !name.is_empty() {
+                argosy_model::object::set_label(object, "kubernetes.io/metadata.name", &name);
+            }
+        }
+        "io.k8s.api.batch.v1.Job" => {
+            if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+                job(spec);
             }
         }
         "io.k8s.api.core.v1.Secret" => fold_string_data(object),
@@ -230,10 +288,7 @@ fn pull_policy(fields: &mut Map<String, Value>) {
     fields.insert("imagePullPolicy".to_owned(), policy.into());
 }
 
-fn requests_from_limits(short: &str, fields: &mut Map<String, Value>) {
-    if short != "core.v1.ResourceRequirements" {
-        return;
-    }
+fn requests_from_limits(fields: &mut Map<String, Value>) {
     let Some(limits) = fields.get("limits").and_then(Value::as_object).cloned() else { return };
     let requests = fields.entry("requests".to_owned()).or_insert_with(|| json!({}));
     if let Some(requests) = requests.as_object_mut() {
@@ -243,14 +298,17 @@ fn requests_from_limits(short: &str, fields: &mut Map<String, Value>) {
     }
 }
 
+/// The defaults of a Job, which the template of a CronJob does not get.
 fn job(fields: &mut Map<String, Value>) {
+    for (field, default) in JOB {
+        insert(fields, field, default);
+    }
     if !fields.contains_key("completions") && !fields.contains_key("parallelism") {
         fields.insert("completions".to_owned(), 1.into());
     }
     fields.entry("parallelism".to_owned()).or_insert_with(|| 1.into());
-    if fields.contains_key("podFailurePolicy") {
-        fields.insert("podReplacementPolicy".to_owned(), "Failed".into());
-    }
+    let replacement = if fields.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
+    fields.entry("podReplacementPolicy".to_owned()).or_insert_with(|| replacement.into());
 }
 
 fn policy_types(fields: &mut Map<String, Value>) {

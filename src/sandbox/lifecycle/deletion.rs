@@ -110,7 +110,8 @@ fn finalizers_after(current: &Value, propagation: Option<Propagation>) -> Vec<St
         Some(Propagation::Foreground) => Some(FOREGROUND),
         Some(Propagation::Orphan) => Some(ORPHAN),
     };
-    finalizers.retain(|finalizer| (finalizer != FOREGROUND && finalizer != ORPHAN) || Some(finalizer.as_str()) == wanted);
+    finalizers
+        .retain(|finalizer| (finalizer != FOREGROUND && finalizer != ORPHAN) || Some(finalizer.as_str()) == wanted);
     if let Some(wanted) = wanted.filter(|wanted| !finalizers.iter().any(|finalizer| finalizer == wanted)) {
         finalizers.push(wanted.to_owned());
     }

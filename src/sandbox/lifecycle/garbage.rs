@@ -97,8 +97,7 @@ fn waits_for_dependents(owner: &Value) -> bool {
 /// Whether an object holds back the deletion of its owner.
 fn blocks(store: &Store, child: &ObjectKey, owner: &str) -> bool {
     store.get(child).is_some_and(|child| {
-        references(&child.value)
-            .any(|reference| reference["uid"] == owner && reference["blockOwnerDeletion"] == true)
+        references(&child.value).any(|reference| reference["uid"] == owner && reference["blockOwnerDeletion"] == true)
     })
 }
 
@@ -111,7 +110,8 @@ fn remove_references(value: &mut Value, uids: &[String]) {
     }
 }
 
-fn remove_finalizer(value: &mut Value, name: &str) {
+/// Takes a finalizer off an object.
+pub(crate) fn remove_finalizer(value: &mut Value, name: &str) {
     let Some(metadata) = object::metadata(value) else { return };
     let Some(finalizers) = metadata.get_mut("finalizers").and_then(Value::as_array_mut) else { return };
     finalizers.retain(|finalizer| finalizer != name);

@@ -14,8 +14,8 @@ use crate::hooks::Caller;
 /// Why a role or binding may not be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Escalation {
-    /// The role that a binding gives is not there; the text is the server's.
-    #[error("{0}")]
+    /// The role of this name, which a binding gives, is not there.
+    #[error("the role {0:?} is not there")]
     RoleNotFound(String),
     /// The caller would give away more than it has; the text is the server's.
     #[error("{0}")]
@@ -26,7 +26,12 @@ pub enum Escalation {
 ///
 /// # Errors
 /// [`Escalation::Forbidden`] with the reason that goes after `... is forbidden:`.
-pub fn check_role(user: &Caller, role: &Value, old: Option<&Value>, source: &impl RoleSource) -> Result<(), Escalation> {
+pub fn check_role(
+    user: &Caller,
+    role: &Value,
+    old: Option<&Value>,
+    source: &impl RoleSource,
+) -> Result<(), Escalation> {
     let resource = if role["kind"] == "ClusterRole" { "clusterroles" } else { "roles" };
     let metadata = &role["metadata"];
     let namespace = metadata["namespace"].as_str().unwrap_or_default();
@@ -64,7 +69,7 @@ pub fn check_binding(
     if may(user, "bind", resource, &binding.namespace, &binding.role.name, source) {
         return Ok(());
     }
-    let rules = binding.rules(source).map_err(Escalation::RoleNotFound)?;
+    let rules = binding.rules(source).map_err(|_| Escalation::RoleNotFound(binding.role.name.clone()))?;
     confirm_no_escalation(user, &binding.namespace, &rules, source)
 }
 
@@ -140,16 +145,13 @@ fn break_down(rule: &Rule) -> Vec<Rule> {
     for group in &rule.api_groups {
         for resource in &rule.resources {
             for verb in &rule.verbs {
-                let part = Rule {
-                    verbs: one(verb),
-                    api_groups: one(group),
-                    resources: one(resource),
-                    ..Rule::default()
-                };
+                let part =
+                    Rule { verbs: one(verb), api_groups: one(group), resources: one(resource), ..Rule::default() };
                 if rule.resource_names.is_empty() {
                     parts.push(part);
                 } else {
-                    let named = rule.resource_names.iter().map(|name| Rule { resource_names: one(name), ..part.clone() });
+                    let named =
+                        rule.resource_names.iter().map(|name| Rule { resource_names: one(name), ..part.clone() });
                     parts.extend(named);
                 }
             }

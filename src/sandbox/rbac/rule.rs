@@ -147,9 +147,7 @@ pub(super) fn quoted_list(values: &[String]) -> String {
 
 /// Whether a rule's path stands for `path`: equal, or by its beginning before a `*`.
 pub(super) fn path_covers(pattern: &str, path: &str) -> bool {
-    pattern == ALL
-        || pattern == path
-        || (pattern.ends_with('*') && path.starts_with(pattern.trim_end_matches('*')))
+    pattern == ALL || pattern == path || (pattern.ends_with('*') && path.starts_with(pattern.trim_end_matches('*')))
 }
 
 fn resource_matches(pattern: &str, target: &ResourceTarget<'_>) -> bool {

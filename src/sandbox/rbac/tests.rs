@@ -121,7 +121,8 @@ fn refusals_are_worded_as_kubernetes_words_them() {
         refuse("list", Target::Resource(pods("web"))).message,
         "pods is forbidden: User \"jane&lt;b&gt;\" cannot list resource \"pods\" in API group \"\" in the namespace \"web\"",
     );
-    let scale = ResourceTarget { group: "apps", resource: "deployments", subresource: "scale", namespace: "", name: "a" };
+    let scale =
+        ResourceTarget { group: "apps", resource: "deployments", subresource: "scale", namespace: "", name: "a" };
     assert_eq!(
         refuse("get", Target::Resource(scale)).message,
         "deployments.apps \"a\" is forbidden: User \"jane&lt;b&gt;\" cannot get resource \"deployments/scale\" in API group \"apps\" at the cluster scope",

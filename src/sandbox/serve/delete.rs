@@ -11,7 +11,7 @@ use super::api::{Api, Ask, EXTENSIONS};
 use super::handle::Reply;
 use super::select::Selection;
 use super::{prepare, read, write};
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 use crate::hooks::{Admitted, Attributes};
 use crate::stamp;
 use crate::store::{Object, ObjectKey, StoreError, UpdateError};
@@ -65,14 +65,10 @@ impl Options {
         if let Some(policy) = &propagation
             && !matches!(policy.as_str(), "Foreground" | "Background" | "Orphan")
         {
-            return Err(Failure::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "Invalid",
-                format!(
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"{policy}\": \
-                     supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
-                ),
-            ));
+            let known = ["\"Foreground\"", "\"Background\"", "\"Orphan\"", "\"nil\""].join(", ");
+            let message = format!("Unsupported value: \"{policy}\": supported values: {known}");
+            let fault = Fault { reason: "FieldValueNotSupported", field: "propagationPolicy".to_owned(), message };
+            return Err(Failure::invalid_options("DeleteOptions", &[fault]));
         }
         let by_orphan = orphan.map(|orphan| if orphan { "Orphan" } else { "Background" }.to_owned());
         let dry_run = body.get("dryRun").and_then(Value::as_array).is_some_and(|d| !d.is_empty());
@@ -88,15 +84,19 @@ impl Options {
     fn check(&self, ask: &Ask<'_>, name: &str, object: &Object) -> Result<(), Failure> {
         if let Some(uid) = self.uid.as_ref().filter(|uid| *uid != object::uid(&object.value)) {
             let there = object::uid(&object.value);
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {there}");
-            return Err(Failure::conflict(ask.subject(name), &why));
+            let why = format!(
+                "the UID in the precondition ({uid}) does not match the UID in record ({there}). The object might have \
+                 been deleted and then recreated"
+            );
+            return Err(Failure::conflict(ask.invalid_subject(name), &why));
         }
         if let Some(version) = self.version.as_ref().filter(|v| **v != object.version.to_string()) {
             let why = format!(
-                "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+                "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). \
+                 The object might have been modified",
                 object.version
             );
-            return Err(Failure::conflict(ask.subject(name), &why));
+            return Err(Failure::conflict(ask.invalid_subject(name), &why));
         }
         Ok(())
     }
@@ -159,7 +159,7 @@ pub(super) fn delete_collection(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> 
         match delete_one(api, ask, &key, &options) {
             Ok(Outcome::Gone(object) | Outcome::Marked(object)) => {
                 version = version.max(object.version);
-                items.push(ask.present(&found.value));
+                items.push(read::without_type(ask.present(&found.value), ask));
             }
             Err(failure) if failure.code == StatusCode::NOT_FOUND => {}
             Err(failure) => return Err(failure),

@@ -131,8 +131,12 @@ pub(super) fn resources(kinds: &Kinds, group: &str, version: &str) -> Result<Val
             all.push(one);
         }
     }
-    Ok(json!({
-        "kind": "APIResourceList", "apiVersion": "v1",
-        "groupVersion": api_version(group, version), "resources": all,
-    }))
+    let mut list = json!({
+        "kind": "APIResourceList", "groupVersion": api_version(group, version), "resources": all,
+    });
+    // The list of the core group never says.
+    if !group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    Ok(list)
 }

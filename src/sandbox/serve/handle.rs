@@ -9,11 +9,11 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::api::{Api, Ask};
-use super::query::Query;
+use super::query::{Query, options_kind};
 use super::respond::{self, Body};
 use super::route::{self, ResourceRoute, Route};
 use super::{delete, discovery, openapi, read, scale, watch, write};
-use crate::failure::{Failure, Subject};
+use crate::failure::Failure;
 use crate::hooks::{self, Answer, Attributes, Caller, Record};
 
 /// Most bytes of a body; the real server takes 3 MiB.
@@ -65,7 +65,7 @@ async fn answer(
     let query = Query::parse(parts.uri.query());
     let route = route::parse(&path);
     let attributes = attributes(&parts.method, &path, &route, &query)
-        .ok_or_else(|| plain(Failure::method_not_allowed(Subject::default())))?;
+        .ok_or_else(|| plain(Failure::method_not_allowed()))?;
     let time = api.stamps.timestamp();
     let trouble = api.hooks.observer.trouble(&caller, &attributes, &parts.method);
     if let Some(delay) = trouble.delay {
@@ -96,7 +96,7 @@ async fn answer(
         caller,
         attributes,
         field_manager: query.get("fieldManager").to_owned(),
-        dry_run: query.dry_run().unwrap_or(false),
+        dry_run: query.dry_run("").unwrap_or(false),
         code: result.as_ref().map_or_else(|failure| failure.code, |reply| reply.response.status()),
         version: result.as_ref().ok().and_then(|reply| reply.version),
     });
@@ -218,18 +218,14 @@ async fn resource(
     trouble: &hooks::Trouble,
 ) -> Result<Reply, Failure> {
     let Some(kind) = api.kinds.find(route.group, route.version, route.resource) else {
-        let known = api
-            .kinds
-            .groups()
-            .iter()
-            .any(|g| g.name == route.group && g.versions.iter().any(|v| v.name == route.version));
+        let known = api.kinds.groups().iter().any(|g| g.name == route.group);
         let page = || Ok(Reply::from(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")));
-        return if known || route.group.is_empty() { Err(Failure::no_such_resource()) } else { page() };
+        return if known { Err(Failure::no_such_resource()) } else { page() };
     };
     let header = |name| parts.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or("");
     let content_type = header(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim();
     let ask = Ask {
-        dry_run: query.dry_run()?,
+        dry_run: query.dry_run(options_kind(&attributes.verb))?,
         field_manager: query.field_manager(header(header::USER_AGENT)),
         form: respond::form(&parts.headers)?,
         kind,
@@ -254,7 +250,7 @@ async fn resource(
     if !route.subresource.is_empty() {
         let Some(below) = ask.kind.subresource(route.subresource) else { return Err(Failure::no_such_resource()) };
         if !below.verbs.contains(&attributes.verb) {
-            return Err(Failure::method_not_allowed(ask.subject("")));
+            return Err(Failure::method_not_allowed());
         }
         return match route.subresource {
             "scale" => scale::scale(api, &ask, &body),
@@ -262,8 +258,9 @@ async fn resource(
             _ => Err(Failure::no_such_resource()),
         };
     }
-    if !ask.kind.allows(&attributes.verb) {
-        return Err(Failure::method_not_allowed(ask.subject("")));
+    let needs_name = matches!(attributes.verb.as_str(), "update" | "patch");
+    if !ask.kind.allows(&attributes.verb) || (needs_name && route.name.is_empty()) {
+        return Err(Failure::method_not_allowed());
     }
     verbs(api, &ask, &body, trouble)
 }
@@ -278,7 +275,7 @@ fn verbs(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes, trouble: &hooks::Trouble) 
         "patch" => write::patch(api, ask, body),
         "delete" => delete::delete(api, ask, body),
         "deletecollection" => delete::delete_collection(api, ask, body),
-        _ => Err(Failure::method_not_allowed(ask.subject(""))),
+        _ => Err(Failure::method_not_allowed()),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::api::Ask;
 use super::write::{Draft, parse_yaml};
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 
 /// Most operations of a JSON patch.
 const MAX_OPERATIONS: usize = 10_000;
@@ -26,10 +26,9 @@ pub(super) enum Patch {
 
 impl Patch {
     pub(super) fn read(ask: &Ask<'_>, body: &Bytes) -> Result<Self, Failure> {
-        let unreadable = |error: serde_json::Error| Failure::bad_request(format!("error decoding patch: {error}"));
         let patch = match ask.content_type {
             "application/json-patch+json" => {
-                let patch: json_patch::Patch = serde_json::from_slice(body).map_err(unreadable)?;
+                let patch = read_operations(body)?;
                 if patch.0.len() > MAX_OPERATIONS {
                     return Err(Failure::new(
                         StatusCode::PAYLOAD_TOO_LARGE,
@@ -48,28 +47,39 @@ impl Patch {
             _ => return Err(unsupported(ask)),
         };
         if !matches!(patch, Self::Apply(_)) && ask.query.0.iter().any(|(name, _)| name == "force") {
-            return Err(invalid_option("force: Forbidden: may not be specified for non-apply patch"));
+            let fault = Fault::forbidden("force", "may not be specified for non-apply patch");
+            return Err(Failure::invalid_options("PatchOptions", &[fault]));
         }
         Ok(patch)
     }
 }
 
 fn unsupported(ask: &Ask<'_>) -> Failure {
-    let mut types = vec!["application/json-patch+json", "application/merge-patch+json"];
-    if ask.kind.is_strategic() {
-        types.push("application/strategic-merge-patch+json");
-    }
-    types.push("application/apply-patch+yaml");
-    let message = format!(
-        "the body of the request was in an unknown format - accepted media types include: {}",
-        types.join(", ")
-    );
-    Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    let known = ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+    let message = if known.contains(&ask.content_type) {
+        // Known, but not of this kind.
+        format!(
+            "the body of the request was in an unknown format - accepted media types include: {}, application/apply-patch+yaml",
+            known[..2].join(", ")
+        )
+    } else {
+        "415: Unsupported Media Type".to_owned()
+    };
+    Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message).with(Map::new())
 }
 
-fn invalid_option(what: &str) -> Failure {
-    let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: {what}");
-    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+fn read_operations(body: &[u8]) -> Result<json_patch::Patch, Failure> {
+    let unreadable = |why: &str| Failure::bad_request(format!("error decoding patch: {why}"));
+    let value: Value = serde_json::from_slice(body).map_err(|error| unreadable(&error.to_string()))?;
+    let given = match &value {
+        Value::Array(_) => return serde_json::from_value(value).map_err(|error| unreadable(&error.to_string())),
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+        Value::Null => "null",
+    };
+    Err(unreadable(&format!("json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp")))
 }
 
 fn read_map(body: &[u8]) -> Result<Value, Failure> {
@@ -84,26 +94,20 @@ fn read_map(body: &[u8]) -> Result<Value, Failure> {
 
 fn read_applied(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
     if ask.query.get("fieldManager").is_empty() {
-        return Err(invalid_option("fieldManager: Required value: is required for apply patch"));
+        let fault = Fault::required("fieldManager", "is required for apply patch");
+        return Err(Failure::invalid_options("PatchOptions", &[fault]));
     }
     let mut value = parse_yaml(body)?;
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
     let (version, kind) = (text("apiVersion"), text("kind"));
-    if version.is_empty() || kind.is_empty() {
-        let missing = if kind.is_empty() { "Object 'Kind' is missing" } else { "Object 'apiVersion' is missing" };
-        let shown = value.to_string();
-        return Err(Failure::bad_request(format!("error decoding YAML: {missing} in '{shown}'")));
-    }
     if kind != ask.kind.kind || version != ask.kind.api_version() {
-        return Err(Failure::bad_request(format!(
-            "invalid object type: {version}, Kind={kind} does not match the expected {}, Kind={}",
-            ask.kind.api_version(),
-            ask.kind.kind
-        )));
+        let (group, version) = version.split_once('/').unwrap_or(("", &version));
+        return Err(Failure::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
     }
     if value.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
+    refuse_undeclared(ask, &value)?;
     let name = object::name(&value);
     if !name.is_empty() && name != ask.route.name {
         return Err(Failure::bad_request(format!(
@@ -123,6 +127,27 @@ fn read_applied(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
     }
     object::set_namespace(&mut value, &namespace);
     Ok(value)
+}
+
+/// An apply may name no field that its kind does not have.
+fn refuse_undeclared(ask: &Ask<'_>, value: &Value) -> Result<(), Failure> {
+    let Ok(decoded) = ask.kind.decode(value.clone()) else { return Ok(()) };
+    let lines: Vec<String> =
+        decoded.unknown.iter().map(|field| format!(".{field}: field not declared in schema")).collect();
+    let what = match &lines[..] {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    let message = format!(
+        "failed to create typed patch object ({}/{}; {}/{}, Kind={}): {what}",
+        object::namespace(value),
+        object::name(value),
+        ask.kind.group,
+        ask.kind.version,
+        ask.kind.kind
+    );
+    Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message))
 }
 
 /// What the patch makes of the current state.

@@ -55,11 +55,8 @@ pub(super) fn before_create(api: &Api, kind: &Kind, value: &mut Value) {
         ("", "pods") => {
             value["status"] = json!({"phase": "Pending", "qosClass": quality(value)});
         }
-        ("apps", "daemonsets") => {
-            object::set_annotation(value, "deprecated.daemonset.template.generation", "1");
-        }
         ("batch", "jobs") => job(value),
-        (EXTENSIONS, "customresourcedefinitions") => custom::accept(value, &api.stamps.now()),
+        (EXTENSIONS, "customresourcedefinitions") => custom::begin(value),
         _ => {}
     }
 }
@@ -76,7 +73,7 @@ pub(super) fn keep_identity(old: &Value, new: &mut Value) {
 }
 
 /// Takes from the old state what this request cannot change, and counts.
-pub(super) fn before_update(kind: &Kind, subresource: &str, old: &Value, new: &mut Value, now: &str) {
+pub(super) fn before_update(kind: &Kind, subresource: &str, old: &Value, new: &mut Value) {
     let part = |value: &Value, name: &str| value.get(name).cloned();
     match subresource {
         "status" => {
@@ -108,7 +105,6 @@ pub(super) fn before_update(kind: &Kind, subresource: &str, old: &Value, new: &m
     }
     if kind.group == EXTENSIONS && subresource.is_empty() {
         set(new, "status", part(old, "status"));
-        custom::accept(new, now);
     }
     if has_generation(kind) && differs(kind, old, new) {
         let generation = object::get(old, &["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
@@ -179,19 +175,13 @@ fn service(api: &Api, old: Option<&Value>, value: &mut Value) {
     if kind == "ExternalName" || old.is_some() {
         return;
     }
-    let is_balancer = kind == "LoadBalancer";
     let given = spec.get("clusterIP").and_then(Value::as_str).unwrap_or("").to_owned();
     let address = if given.is_empty() { free_address(api) } else { given };
     spec.insert("clusterIP".to_owned(), address.as_str().into());
     spec.entry("clusterIPs".to_owned()).or_insert_with(|| json!([address]));
     spec.entry("ipFamilies".to_owned()).or_insert_with(|| json!(["IPv4"]));
     spec.entry("ipFamilyPolicy".to_owned()).or_insert_with(|| json!("SingleStack"));
-    spec.entry("internalTrafficPolicy".to_owned()).or_insert_with(|| json!("Cluster"));
-    if is_balancer {
-        spec.entry("allocateLoadBalancerNodePorts".to_owned()).or_insert_with(|| json!(true));
-    }
-    if is_balancer || kind == "NodePort" {
-        spec.entry("externalTrafficPolicy".to_owned()).or_insert_with(|| json!("Cluster"));
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
         for port in
             spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
         {

@@ -1,6 +1,6 @@
 //! The options in a request's query.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 
 /// The decoded query, in order.
 #[derive(Clone, Debug, Default)]
@@ -50,28 +50,30 @@ impl Query {
         }
     }
 
-    /// Whether nothing may be stored.
-    pub(super) fn dry_run(&self) -> Result<bool, Failure> {
-        let values: Vec<&str> =
-            self.0.iter().filter(|(k, v)| k == "dryRun" && !v.is_empty()).map(|(_, v)| &**v).collect();
+    /// Whether nothing may be stored. `kind` is that of the request's options.
+    pub(super) fn dry_run(&self, kind: &str) -> Result<bool, Failure> {
+        let values: Vec<&str> = self.0.iter().filter(|(k, v)| k == "dryRun" && !v.is_empty()).map(|(_, v)| &**v).collect();
         match values[..] {
             [] => Ok(false),
             ["All"] => Ok(true),
             _ => {
-                Err(invalid_option(&format!("dryRun: Unsupported value: \"{}\": supported values: \"All\"", values[0])))
+                let message = format!("Unsupported value: {}: supported values: \"All\"", serde_json::json!(values));
+                let fault = Fault { reason: "FieldValueNotSupported", field: "dryRun".to_owned(), message };
+                Err(Failure::invalid_options(kind, &[fault]))
             }
         }
     }
 
     /// What is done about unknown fields.
-    pub(super) fn field_validation(&self) -> Result<FieldValidation, Failure> {
+    pub(super) fn field_validation(&self, kind: &str) -> Result<FieldValidation, Failure> {
         match self.get("fieldValidation") {
             "" | "Warn" => Ok(FieldValidation::Warn),
             "Ignore" => Ok(FieldValidation::Ignore),
             "Strict" => Ok(FieldValidation::Strict),
-            other => Err(invalid_option(&format!(
-                "fieldValidation: Unsupported value: \"{other}\": supported values: \"Ignore\", \"Strict\", \"Warn\""
-            ))),
+            other => {
+                let fault = Fault::unsupported("fieldValidation", &other.into(), &["", "Ignore", "Strict", "Warn"]);
+                Err(Failure::invalid_options(kind, &[fault]))
+            }
         }
     }
 
@@ -87,8 +89,14 @@ impl Query {
     }
 }
 
-fn invalid_option(what: &str) -> Failure {
-    Failure::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!(" \"\" is invalid: {what}"))
+/// The kind of the options of a verb.
+pub(super) fn options_kind(verb: &str) -> &'static str {
+    match verb {
+        "create" => "CreateOptions",
+        "update" => "UpdateOptions",
+        "patch" => "PatchOptions",
+        _ => "DeleteOptions",
+    }
 }
 
 fn percent_decode(text: &str) -> String {

@@ -12,7 +12,7 @@ use super::api::{Api, Ask};
 use super::handle::Reply;
 use super::respond::{self, Form};
 use super::select::Selection;
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 use crate::store::{Object, TooOld};
 
 pub(super) fn get(api: &Api, ask: &Ask<'_>) -> Result<Reply, Failure> {
@@ -56,7 +56,7 @@ pub(super) fn list(api: &Arc<Api>, ask: &Ask<'_>) -> Result<Reply, Failure> {
     let limit = ask.query.number("limit")?.filter(|l| *l > 0).and_then(|l| usize::try_from(l).ok());
     let page = match ask.query.get("continue") {
         "" => None,
-        token => Some(Page::read(token).ok_or_else(|| Failure::bad_request("continue key is not valid"))?),
+        token => Some(Page::read(token).ok_or_else(|| unreadable_page(token))?),
     };
     let (objects, version) = snapshot(api, ask, page.as_ref())?;
     let selected: Vec<&Arc<Object>> = objects.iter().filter(|o| selection.matches(&o.value)).collect();
@@ -102,7 +102,7 @@ fn list_response(
 }
 
 /// Items of the API server's own lists do not repeat their type.
-fn without_type(mut item: Value, ask: &Ask<'_>) -> Value {
+pub(super) fn without_type(mut item: Value, ask: &Ask<'_>) -> Value {
     if ask.kind.custom.is_none()
         && let Some(fields) = item.as_object_mut()
     {
@@ -133,14 +133,12 @@ fn snapshot(api: &Api, ask: &Ask<'_>, page: Option<&Page>) -> Result<(Vec<Arc<Ob
     match (matching, asked) {
         ("", _) | ("NotOlderThan" | "Exact", Some(_)) => {}
         ("NotOlderThan" | "Exact", None) => {
-            return Err(invalid_match(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-            ));
+            return Err(invalid_match(Fault::forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")));
         }
         (other, _) => {
-            return Err(invalid_match(&format!(
-                "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
-            )));
+            let message = format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
+            let field = "resourceVersionMatch".to_owned();
+            return Err(invalid_match(Fault { reason: "FieldValueNotSupported", field, message }));
         }
     }
     match asked {
@@ -155,12 +153,8 @@ fn snapshot(api: &Api, ask: &Ask<'_>, page: Option<&Page>) -> Result<(Vec<Arc<Ob
     }
 }
 
-fn invalid_match(what: &str) -> Failure {
-    Failure::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Invalid",
-        format!("ListOptions.meta.k8s.io \"\" is invalid: {what}"),
-    )
+fn invalid_match(fault: Fault) -> Failure {
+    Failure::invalid_options("ListOptions", &[fault])
 }
 
 /// The version a list or watch names; `None` when it names none.
@@ -169,7 +163,7 @@ pub(super) fn version_option(ask: &Ask<'_>) -> Result<Option<u64>, Failure> {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
             let what = format!(
-                "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+                "invalid resource version: resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
             );
             Failure::bad_request(what)
         }),
@@ -181,6 +175,18 @@ pub(super) fn too_large(asked: u64, current: u64) -> Failure {
     let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
     let details = json!({"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1});
     Failure { details: Some(details), ..Failure::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message) }
+}
+
+fn unreadable_page(token: &str) -> Failure {
+    let bytes = BASE64.decode(token.trim_end_matches('=')).unwrap_or_default();
+    let why = match bytes.first() {
+        None => "unexpected end of JSON input".to_owned(),
+        Some(byte) if byte.is_ascii_graphic() => {
+            format!("invalid character '{}' looking for beginning of value", char::from(*byte))
+        }
+        Some(byte) => format!("invalid character '\\u{byte:04x}' looking for beginning of value"),
+    };
+    Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
 }
 
 impl Page {

@@ -50,7 +50,12 @@ pub(super) fn update(kind: &Kind, subresource: &str, old: &Value, new: &Value) -
                 "no new finalizers can be added if the object is being deleted, found new finalizers {}",
                 go_list(&added)
             );
-            faults.push(Fault::forbidden("metadata.finalizers", &detail));
+            let fault = Fault::forbidden("metadata.finalizers", &detail);
+            // Kubernetes' own kinds are looked at twice, and say so.
+            if kind.custom.is_none() {
+                faults.push(fault.clone());
+            }
+            faults.push(fault);
         }
     }
     if subresource.is_empty() || kind.custom.is_some() {
@@ -202,7 +207,12 @@ fn workload(value: &Value, faults: &mut Vec<Fault>) {
     let selector = value.pointer("/spec/selector");
     let is_empty = |s: &Value| s.as_object().is_none_or(Map::is_empty);
     match selector {
-        None | Some(Value::Null) => faults.push(Fault::required("spec.selector", "")),
+        None | Some(Value::Null) => {
+            faults.push(Fault::required("spec.selector", ""));
+            let labels = value.pointer("/spec/template/metadata/labels").unwrap_or(&Value::Null);
+            let detail = "`selector` does not match template `labels`";
+            faults.push(Fault::invalid("spec.template.metadata.labels", labels, detail));
+        }
         Some(selector) if is_empty(selector) => {
             faults.push(Fault::invalid("spec.selector", selector, "empty selector is invalid for deployment"));
         }
@@ -384,7 +394,11 @@ fn immutable(kind: &Kind, old: &Value, new: &Value, faults: &mut Vec<Fault>) {
             }
         }
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            refuse("/roleRef", "roleRef", "cannot change roleRef");
+            if fixed("/roleRef") {
+                let part = |name: &str| new.pointer(&format!("/roleRef/{name}")).cloned().unwrap_or(Value::Null);
+                let shown = json!({"APIGroup": part("apiGroup"), "Kind": part("kind"), "Name": part("name")});
+                faults.push(Fault::invalid("roleRef", &shown, "cannot change roleRef"));
+            }
         }
         ("", "services") => {
             let name = |v: &Value| v.pointer("/spec/type").cloned();

@@ -15,7 +15,7 @@ use super::handle::Reply;
 use super::read::{too_large, version_option};
 use super::respond::{self, Form};
 use super::select::Selection;
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 use crate::hooks::{Tables, Trouble};
 use crate::kinds::Kind;
 use crate::store::{Change, Follower, Object, TooOld, WatchEvent};
@@ -52,18 +52,17 @@ pub(super) fn watch(api: &Arc<Api>, ask: &Ask<'_>, trouble: &Trouble) -> Result<
     let selection = Selection::parse(&ask.kind, ask.query.get("labelSelector"), &fields)?;
     let bookmarks = ask.query.is_true("allowWatchBookmarks");
     let send_initial = ask.query.is_true("sendInitialEvents");
-    let forbidden = |what: &str| {
-        let code = http::StatusCode::UNPROCESSABLE_ENTITY;
-        Failure::new(code, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {what}"))
+    let forbidden = |detail: &str| {
+        Failure::invalid_options("ListOptions", &[Fault::forbidden("resourceVersionMatch", detail)])
     };
     if send_initial && ask.query.get("resourceVersionMatch") != "NotOlderThan" {
         return Err(forbidden(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         ));
     }
     if !send_initial && !ask.query.get("resourceVersionMatch").is_empty() {
         return Err(forbidden(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
     }
     let asked = version_option(ask)?;

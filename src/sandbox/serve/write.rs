@@ -10,12 +10,12 @@ use serde_json::Value;
 use super::api::{Api, Ask, EXTENSIONS};
 use super::handle::Reply;
 use super::patch::{self, Patch};
-use super::query::FieldValidation;
+use super::query::{FieldValidation, options_kind};
 use super::{prepare, read, respond, validate};
 use crate::failure::Failure;
 use crate::fields::{Managed, Writer};
 use crate::hooks::{Admitted, Attributes};
-use crate::kinds::convert;
+use crate::kinds::{convert, custom};
 use crate::store::{StoreError, UpdateError};
 
 /// How often a write that names no version is tried again when others are faster.
@@ -34,7 +34,7 @@ pub(super) struct Draft {
 
 pub(super) fn create(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Reply, Failure> {
     if !ask.route.name.is_empty() {
-        return Err(Failure::method_not_allowed(ask.subject("")));
+        return Err(Failure::method_not_allowed());
     }
     let value = read_object(ask, body)?;
     create_from(api, ask, Draft { value, applied: None })
@@ -45,7 +45,8 @@ pub(super) fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft) -> Result
     let Draft { mut value, applied } = draft;
     check_namespace(ask, &mut value)?;
     if !object::resource_version(&value).is_empty() {
-        return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
+        let message = "resourceVersion should not be set on objects to be created";
+        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message));
     }
     let mut warnings = Vec::new();
     prepare::strip_for_create(&ask.kind, &mut value);
@@ -56,6 +57,8 @@ pub(super) fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft) -> Result
     loop {
         attempt += 1;
         let mut candidate = value.clone();
+        // Before the server completes it: what it allocates belongs to nobody.
+        own(api, ask, None, &mut candidate, applied.as_ref())?;
         api.stamps.stamp(&mut candidate);
         let name = object::name(&candidate).to_owned();
         prepare::before_create(api, &ask.kind, &mut candidate);
@@ -66,7 +69,6 @@ pub(super) fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft) -> Result
         if !faults.is_empty() {
             return Err(Failure::invalid(ask.invalid_subject(&name), &faults));
         }
-        own(api, ask, None, &mut candidate, applied.as_ref())?;
         let key = ask.key_of(&name);
         if api.store.get(&key).is_some() {
             if generated && attempt < NAMES {
@@ -94,7 +96,10 @@ pub(super) fn update(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Repl
     let given = read_object(ask, body)?;
     let name = object::name(&given);
     if name.is_empty() {
-        return Err(Failure::bad_request("name must be provided"));
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            ask.route.name
+        )));
     }
     if name != ask.route.name {
         return Err(Failure::bad_request(format!(
@@ -178,12 +183,20 @@ fn finish(api: &Api, ask: &Ask<'_>, old: &Value, draft: Draft, warnings: &mut Ve
     let Draft { value, applied } = draft;
     let uid = object::uid(&value).to_owned();
     if !uid.is_empty() && uid != object::uid(old) {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", object::uid(old));
+        let place = [&*ask.kind.plural, ask.namespace(), ask.route.name];
+        let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}, ResourceVersion: 0, AdditionalErrorMsg: \
+             Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            place.join("/"),
+            object::uid(old)
+        );
         return Err(Failure::conflict(ask.subject(ask.route.name), &why));
     }
     let mut new = decode(ask, value, warnings)?;
     prepare::keep_identity(old, &mut new);
-    prepare::before_update(&ask.kind, ask.route.subresource, old, &mut new, &api.stamps.now());
+    own(api, ask, Some(old), &mut new, applied.as_ref())?;
+    prepare::before_update(&ask.kind, ask.route.subresource, old, &mut new);
     let attributes = Attributes { verb: "update".to_owned(), ..ask.attributes.clone() };
     let admitted = Admitted { caller: ask.caller, attributes: &attributes, old: Some(old), dry_run: ask.dry_run };
     api.hooks.admission.admit(&admitted, &mut new)?;
@@ -191,7 +204,6 @@ fn finish(api: &Api, ask: &Ask<'_>, old: &Value, draft: Draft, warnings: &mut Ve
     if !faults.is_empty() {
         return Err(Failure::invalid(ask.invalid_subject(ask.route.name), &faults));
     }
-    own(api, ask, Some(old), &mut new, applied.as_ref())?;
     Ok(new)
 }
 
@@ -204,7 +216,9 @@ fn own(api: &Api, ask: &Ask<'_>, old: Option<&Value>, new: &mut Value, applied: 
     };
     let api_version = ask.kind.api_version();
     let operation = if applied.is_some() { "Apply" } else { "Update" };
-    let writer = Writer { manager: &ask.field_manager, operation, api_version: &api_version, subresource, now: &now };
+    // Scaling has no time.
+    let now = Some(&*now).filter(|_| subresource != "scale");
+    let writer = Writer { manager: &ask.field_manager, operation, api_version: &api_version, subresource, now };
     let status: &[&[&str]] = &[&["status"]];
     let all_else: &[&[&str]] = &[&["spec"], &["metadata"]];
     let reset: &[&[&str]] = match (subresource, ask.kind.has_status()) {
@@ -275,10 +289,21 @@ fn to_storage(ask: &Ask<'_>, mut value: Value) -> Value {
     }
 }
 
-/// What a stored definition defines is served at once.
+/// What a stored definition defines is served at once, and its status says so.
 fn after_write(api: &Api, ask: &Ask<'_>, stored: &Value) {
-    if ask.kind.group == EXTENSIONS {
-        api.define(stored);
+    if ask.kind.group != EXTENSIONS {
+        return;
+    }
+    let now = api.stamps.now();
+    let accepted = api.store.update(&ask.key_of(object::name(stored)), None, |current| {
+        let mut definition = current.clone();
+        custom::accept(&mut definition, &now);
+        Ok::<_, std::convert::Infallible>(Some(definition))
+    });
+    match accepted {
+        Ok(definition) if !object::is_deleting(&definition.value) => api.define(&definition.value),
+        // Deleted meanwhile.
+        _ => {}
     }
 }
 
@@ -325,9 +350,15 @@ pub(super) fn read_object(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure>
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
     let (version, kind) = (text("apiVersion"), text("kind"));
     if !kind.is_empty() && kind != wanted.1 {
+        let short = version.rsplit('/').next().unwrap_or(&version);
+        let package = match ask.kind.group.split('.').next() {
+            None | Some("") => "core",
+            Some(group) => group,
+        };
         return Err(Failure::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {}: converting ({kind}) to ({}): unknown conversion",
-            wanted.1, wanted.1
+            "{kind} in version \"{version}\" cannot be handled as a {0}: converting ({short}.{kind}) to ({package}.{0}): \
+             unknown conversion",
+            wanted.1
         )));
     }
     if !version.is_empty() && version != wanted.0 {
@@ -344,19 +375,26 @@ pub(super) fn read_object(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure>
 }
 
 fn parse_json(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure> {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(Value::Array(_)) => Err(Failure::bad_request(format!(
-            "{} in version \"{}\" cannot be handled as a {}: json: cannot unmarshal array into Go value of type {}",
-            ask.kind.kind, ask.kind.version, ask.kind.kind, ask.kind.kind
-        ))),
-        Ok(_) | Err(_) => Err(Failure::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: \
-             the body is no JSON object ({})",
-            ask.kind.kind,
-            shown_bytes(body)
-        ))),
-    }
+    const TYPE_META: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let unmarshal = |given: &str| format!("json: cannot unmarshal {given} into Go value of type {TYPE_META}");
+    let why = match serde_json::from_slice::<Value>(body) {
+        Ok(value @ Value::Object(_)) => return Ok(value),
+        Ok(Value::Array(_)) => unmarshal("array"),
+        Ok(Value::String(_)) => unmarshal("string"),
+        Ok(Value::Number(_)) => unmarshal("number"),
+        Ok(Value::Bool(_)) => unmarshal("bool"),
+        Ok(Value::Null) => "the body is null".to_owned(),
+        Err(error) => match body.iter().find(|b| !b.is_ascii_whitespace()) {
+            None => "unexpected end of JSON input".to_owned(),
+            Some(b'{' | b'[' | b'"') => error.to_string(),
+            Some(byte) => format!("invalid character '{}' looking for beginning of value", char::from(*byte)),
+        },
+    };
+    Err(Failure::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why} ({})",
+        ask.kind.kind,
+        shown_bytes(body)
+    )))
 }
 
 fn shown_bytes(body: &[u8]) -> String {
@@ -384,7 +422,7 @@ pub(super) fn decode(ask: &Ask<'_>, value: Value, warnings: &mut Vec<String>) ->
         Failure::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
     })?;
     let unknown: Vec<String> = decoded.unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
-    match ask.query.field_validation()? {
+    match ask.query.field_validation(options_kind(&ask.attributes.verb))? {
         FieldValidation::Strict if !unknown.is_empty() => Err(Failure::bad_request(format!(
             "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}",
             unknown.join(", ")

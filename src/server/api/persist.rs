@@ -51,9 +51,8 @@ pub(crate) async fn revoke(home: &Home, identity: &Identity, now: Timestamp) -> 
     let Some(key) = identity.revocation_key() else { return Ok(()) };
     let end = identity.expires_at.map_or(FOR_EVER, jiff::Timestamp::as_second);
     home.edit_sessions(|sessions| {
-        sessions.retain(|key, end| {
-            !key.starts_with(REVOKED) || end.parse::<i64>().is_ok_and(|end| end > now.as_second())
-        });
+        sessions
+            .retain(|key, end| !key.starts_with(REVOKED) || end.parse::<i64>().is_ok_and(|end| end > now.as_second()));
         sessions.insert(format!("{REVOKED}{key}"), end.to_string());
         Ok::<_, Error>(())
     })

@@ -38,23 +38,28 @@ pub(super) async fn leave(State(auth): State<Auth>, method: Method, uri: Uri, he
     let Some(identity) = caller.identity().filter(|_| caller.has_name()) else {
         return redirect(&own_page, cleared);
     };
-    end(&auth, identity).await;
+    if !end(&auth, identity).await {
+        let words = "signing out could not be made known to every server; please try again";
+        return text(StatusCode::SERVICE_UNAVAILABLE, words);
+    }
     let there = if identity.issuer == ISSUER { None } else { provider_page(&auth, &token, &own_page, &uri, &headers) };
     redirect(&there.unwrap_or(own_page), cleared)
 }
 
-/// Makes the token worthless. The cookies go in any case.
-async fn end(auth: &Auth, identity: &Identity) {
+/// Makes the token worthless; whether that is so on every replica. Until it is, the
+/// browser keeps its cookies, to be able to ask again.
+async fn end(auth: &Auth, identity: &Identity) -> bool {
     let shared = &auth.shared;
     let written = async {
         revoke(&shared.home, identity, (shared.clock)()).await?;
         if identity.issuer == ISSUER { Ok(()) } else { auth.sso().forget(identity).await }
     };
     match timeout(PATIENCE, written).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => return true,
         Ok(Err(error)) => tracing::error!(error = chain(&error), "a token could not be revoked"),
         Err(_) => tracing::error!("a token could not be revoked in time"),
     }
+    false
 }
 
 /// The address of the server that the request came to.

@@ -88,7 +88,12 @@ impl Snapshot {
 fn accounts(settings: &Settings) -> Accounts {
     let accounts = Accounts::read(&settings.raw.config, |key| settings.secret(key));
     for problem in accounts.problems() {
-        tracing::warn!(account = problem.account, key = problem.key, "an account is misconfigured: {}", problem.message);
+        tracing::warn!(
+            account = problem.account,
+            key = problem.key,
+            "an account is misconfigured: {}",
+            problem.message
+        );
     }
     accounts
 }

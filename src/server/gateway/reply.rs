@@ -80,7 +80,7 @@ pub(super) fn unwritable() -> Status {
 }
 
 /// An error, with the metadata of its status.
-pub(super) fn error(status: &Status) -> Response {
+pub(crate) fn error(status: &Status) -> Response {
     let mut response = error_with(http_status(status.code()), status.code(), status.message());
     metadata::answer(status.metadata().clone(), response.headers_mut());
     response

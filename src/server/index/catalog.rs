@@ -10,6 +10,7 @@ use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::Application;
 use tokio::time::Instant;
 
+use super::CHUNK;
 use super::filter::{Filter, project, version};
 
 /// Deleted applications that are remembered.
@@ -123,8 +124,9 @@ impl Catalog {
         self.tombstones.iter().rev()
     }
 
-    /// Copies the next `most` applications after `cursor` that may match the
-    /// filter, and moves the cursor; `false` when there are no more.
+    /// Copies the next applications after `cursor` that match the filter and moves
+    /// the cursor past what was looked at; `false` when there are no more. Ends at
+    /// `most` copies, and after [`CHUNK`] looks however few of them matched.
     pub(super) fn scan(
         &self,
         filter: &Filter,
@@ -138,17 +140,22 @@ impl Catalog {
             (None, Some(name)) => Bound::Included(ByName { name: name.as_str().into(), namespace: "".into() }),
             (None, None) => Bound::Unbounded,
         };
-        for (seen, (at, app)) in ordered.range((after, Bound::Unbounded)).enumerate() {
+        let mut rest = ordered.range((after, Bound::Unbounded));
+        let mut last = None;
+        for (at, app) in rest.by_ref().take(CHUNK) {
             if filter.name.as_ref().is_some_and(|name| *at.name != **name) {
                 return false;
             }
-            if seen == most {
-                return true;
+            last = Some(at);
+            if filter.matches(app) {
+                into.push(app.clone());
+                if into.len() == most {
+                    break;
+                }
             }
-            *cursor = Some(at.clone());
-            into.push(app.clone());
         }
-        false
+        *cursor = last.cloned().or(cursor.take());
+        rest.next().is_some()
     }
 
     /// The smallest part that holds all that match; `None` when nothing can.

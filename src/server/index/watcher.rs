@@ -258,8 +258,7 @@ impl Watcher {
         let Some(walk) = &mut self.catching_up else { return };
         let mut part = Vec::new();
         let more = self.index.scan(&walk.filter, &mut walk.cursor, CHUNK, &mut part);
-        let found = part.into_iter().filter(|app| walk.filter.matches(app));
-        self.next.extend(found.map(|app| Event { kind: walk.kind, app }));
+        self.next.extend(part.into_iter().map(|app| Event { kind: walk.kind, app }));
         if !more {
             self.catching_up = None;
         }

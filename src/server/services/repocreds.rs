@@ -58,14 +58,18 @@ impl Service {
             Access::Read => all.templates(),
             Access::Write => all.templates_for_writing(),
         };
-        let visible = |known: &&Arc<RepoCredentials>| {
-            self.shared.permits(caller, resource_of(access), action::GET, &known.url)
-        };
+        let visible =
+            |known: &&Arc<RepoCredentials>| self.shared.permits(caller, resource_of(access), action::GET, &known.url);
         let items = templates.iter().filter(visible).map(|known| redact::repo_creds(known)).collect();
         RepoCredsList { metadata: Some(Default::default()), items }
     }
 
-    async fn create(&self, caller: &Caller, request: RepoCredsCreateRequest, access: Access) -> Result<RepoCreds, Status> {
+    async fn create(
+        &self,
+        caller: &Caller,
+        request: RepoCredsCreateRequest,
+        access: Access,
+    ) -> Result<RepoCreds, Status> {
         let wanted = payload(request.creds)?;
         self.shared.enforce(caller, resource_of(access), action::CREATE, &wanted.url)?;
         if wanted.url.is_empty() {
@@ -83,7 +87,13 @@ impl Service {
     }
 
     /// One exists: fine when it is the same, or may be replaced.
-    async fn meet(&self, caller: &Caller, wanted: RepoCreds, upsert: bool, access: Access) -> Result<RepoCreds, Status> {
+    async fn meet(
+        &self,
+        caller: &Caller,
+        wanted: RepoCreds,
+        upsert: bool,
+        access: Access,
+    ) -> Result<RepoCreds, Status> {
         let existing = self.shared.home.stored_repo_creds(&wanted.url, access);
         let existing = existing.ok_or_else(|| Status::aborted("the credentials have just been deleted, try again"))?;
         let json = |creds: &RepoCreds| serde_json::to_value(creds).unwrap_or_default();
@@ -97,7 +107,11 @@ impl Service {
     async fn replace(&self, caller: &Caller, wanted: RepoCreds, access: Access) -> Result<RepoCreds, Status> {
         self.shared.enforce(caller, resource_of(access), action::UPDATE, &wanted.url)?;
         self.shared.home.update_repo_creds(&wanted, access).await.map_err(|e| from_home(&e))?;
-        tracing::info!(url = redact::address(&wanted.url), by = caller.username(), "credentials of repositories changed");
+        tracing::info!(
+            url = redact::address(&wanted.url),
+            by = caller.username(),
+            "credentials of repositories changed"
+        );
         Ok(named(&wanted))
     }
 

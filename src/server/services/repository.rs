@@ -175,10 +175,7 @@ impl RepositoryService for Service {
         self.validate(&caller, request.into_inner(), Access::Read).await.map(Response::new)
     }
 
-    async fn validate_write_access(
-        &self,
-        request: Request<RepoAccessQuery>,
-    ) -> Result<Response<RepoResponse>, Status> {
+    async fn validate_write_access(&self, request: Request<RepoAccessQuery>) -> Result<Response<RepoResponse>, Status> {
         let caller = caller(&request)?;
         let access = self.hydrates()?;
         self.validate(&caller, request.into_inner(), access).await.map(Response::new)

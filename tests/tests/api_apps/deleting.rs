@@ -57,23 +57,24 @@ async fn the_policy_of_a_deletion_is_written_as_its_finalizer() -> anyhow::Resul
         assert_eq!(refusal(delete(&case, more).await), (Code::InvalidArgument, words.to_owned()));
     }
     for (policy, finalizer) in [
-        ("foreground", "resources-finalizer.argocd.argoproj.io"),
+        ("foreground", "resources-finalizer.argocd.argoproj.io/foreground"),
         ("background", "resources-finalizer.argocd.argoproj.io/background"),
     ] {
         // Somebody else's finalizer holds it, so that there is time to look.
         let held = case.app().set("/metadata/finalizers", json!(["example.com/held"]));
         held.apply(&case.client).await?;
         case.synced(json!({})).await?;
+        let mut events = case.watch(json!({"name": "policies"})).await?;
         let path = format!("/api/v1/applications/policies?cascade=true&propagationPolicy={policy}");
         assert_eq!(case.api.delete(&path).await?.ok()?, json!({}));
-        let get = ["-n", "argocd", "get", "application", "policies", "-o", "jsonpath={.metadata.managedFields}"];
-        case.world.plane.kubectl_text(&get)?;
+        let mut wanted = false;
+        while !wanted {
+            let metadata = next(&mut events).await?.application.and_then(|app| app.metadata).unwrap_or_default();
+            wanted = metadata.finalizers == ["example.com/held", finalizer];
+        }
         soon("the Deployment gone", || Ok(!case.has("deployment", "web")?)).await?;
-        let state = held.get(&case.client).await?;
-        let left = state.map(|s| s.0["metadata"]["finalizers"].to_string()).unwrap_or_default();
-        // The controller takes its own off when it has done its work.
-        assert!(left.contains("example.com/held"), "{left} {finalizer}");
-        let (_, words) = refusal(case.sync(json!({})).await);
+        let (code, words) = refusal(case.sync(json!({})).await);
+        assert_eq!(code, Code::FailedPrecondition, "{words}");
         assert!(words.ends_with("application is deleting"), "{words}");
         held.merge(&case.client, &json!({"metadata": {"finalizers": null}})).await?;
         soon("gone", || is_gone(&case)).await?;

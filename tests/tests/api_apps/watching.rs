@@ -1,14 +1,13 @@
 //! Watches: what they begin with, what they tell, and when they end.
 
-use std::time::Duration;
-
 use anyhow::Context;
+use argosy_proto::account::UpdatePasswordRequest;
 use argosy_proto::application::{ApplicationDeleteRequest, ApplicationPatchRequest, ApplicationQuery, ResourcesQuery};
 use argosy_proto::v1alpha1::ApplicationWatchEvent;
 use argosy_tests::{config_map, eventually};
 use futures::StreamExt as _;
 use serde_json::json;
-use tonic::Code;
+use tonic::{Code, Status, Streaming};
 
 use super::case::{Case, PATIENCE, message, next};
 
@@ -71,8 +70,15 @@ async fn browsers_read_a_watch_as_events_and_other_clients_as_lines() -> anyhow:
     let case = Case::new("streamed").await?;
     case.commit(&[("map.yaml", &config_map("map", "x"))])?;
     case.create(&case.app()).await?;
-    for (accept, start) in [("text/event-stream", "data: "), ("application/json", "")] {
-        let path = "/api/v1/stream/applications?name=streamed&fields=result.type,result.application.metadata.name";
+    let added = json!({"result": {"type": "ADDED", "application": {"metadata": {"name": "streamed"}}}});
+    let events = "/api/v1/stream/applications?name=streamed&fields=result.type,result.application.metadata.name";
+    let trees = "/api/v1/stream/applications/streamed/resource-tree?fields=result.nodes.kind";
+    let tree = json!({"result": {"nodes": [{"kind": "ConfigMap"}]}});
+    for (accept, start, path, wanted) in [
+        ("text/event-stream", "data: ", events, &added),
+        ("application/json", "", events, &added),
+        ("text/event-stream", "data: ", trees, &tree),
+    ] {
         let request = case.api.rest(reqwest::Method::GET, path).header("accept", accept);
         let response = request.send().await?.error_for_status()?;
         let kind = response.headers()["content-type"].to_str()?.to_owned();
@@ -85,8 +91,7 @@ async fn browsers_read_a_watch_as_events_and_other_clients_as_lines() -> anyhow:
         }
         let line = text.lines().next().and_then(|line| line.strip_prefix(start)).context("a line")?;
         let event: serde_json::Value = serde_json::from_str(line)?;
-        let wanted = json!({"result": {"type": "ADDED", "application": {"metadata": {"name": "streamed"}}}});
-        assert_eq!(event, wanted, "{text}");
+        assert_eq!(event, *wanted, "{text}");
     }
     Ok(())
 }
@@ -105,34 +110,43 @@ async fn a_stream_ends_when_its_reader_may_no_longer_read() -> anyhow::Result<()
     assert_eq!(told(&next(&mut events).await?), ("ADDED", "reader"));
 
     case.policy("")?;
+    let status = end(&mut trees, |_| ()).await?;
+    assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "permission denied"));
+    // The other stays for what may be permitted again, and is told nothing.
+    let mut own = case.watch(json!({"name": "reader"})).await?;
+    let patch = json!({"patchType": "merge", "patch": r#"{"metadata":{"labels":{"secret":"yes"}}}"#});
+    case.api.applications().patch(case.request::<ApplicationPatchRequest>(patch)).await?;
+    while !is_secret(&next(&mut own).await?) {}
+
+    // It ends with the session.
+    let request = UpdatePasswordRequest {
+        name: case.name.clone(),
+        new_password: "another-horse-8".to_owned(),
+        current_password: case.world.plane.admin_password().await?,
+    };
+    case.api.accounts().update_password(request).await?;
+    let status = end(&mut events, |event| assert!(!is_secret(&event), "it may no longer be read")).await?;
+    assert_eq!(status.code(), Code::Unauthenticated, "{status}");
+    Ok(())
+}
+
+fn is_secret(event: &ApplicationWatchEvent) -> bool {
+    let metadata = event.application.as_ref().and_then(|app| app.metadata.as_ref());
+    metadata.is_some_and(|metadata| metadata.labels.contains_key("secret"))
+}
+
+/// Reads a stream to its end and returns the reason.
+async fn end<T>(stream: &mut Streaming<T>, on_item: impl Fn(T)) -> anyhow::Result<Status> {
     let ended = async {
         loop {
-            if let Err(status) = trees.message().await {
-                return status;
+            match stream.message().await {
+                Ok(Some(item)) => on_item(item),
+                Ok(None) => anyhow::bail!("it ended without a reason"),
+                Err(status) => return Ok(status),
             }
         }
     };
-    let status = tokio::time::timeout(PATIENCE, ended).await?;
-    assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "permission denied"));
-    // The other stays, and is told nothing more.
-    case.api
-        .applications()
-        .patch(case.request::<ApplicationPatchRequest>(
-            json!({"patchType": "merge", "patch": r#"{"metadata":{"labels":{"secret":"yes"}}}"#}),
-        ))
-        .await?;
-    let quiet = async {
-        while let Ok(Some(event)) = events.message().await {
-            let labels = event.application.and_then(|app| app.metadata).unwrap_or_default().labels;
-            assert!(!labels.contains_key("secret"), "it may no longer be read");
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_millis(500), quiet).await;
-    // With the session's end it ends too.
-    let mut events = case.watch(json!({"name": "reader"})).await?;
-    next(&mut events).await?;
-    drop(events);
-    Ok(())
+    tokio::time::timeout(PATIENCE, ended).await.context("it does not end")?
 }
 
 fn case_tree() -> ResourcesQuery {

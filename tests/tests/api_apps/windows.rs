@@ -1,11 +1,11 @@
 //! Sync windows as clients see them and run into them.
 
 use argosy_proto::application::ApplicationSyncWindowsQuery;
-use argosy_tests::{config_map, refusal};
+use argosy_tests::{config_map, eventually, refusal};
 use serde_json::json;
 use tonic::Code;
 
-use super::case::{Case, soon};
+use super::case::{Case, PATIENCE};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_denies_is_shown_and_keeps_people_from_syncing() -> anyhow::Result<()> {
@@ -28,14 +28,14 @@ async fn a_window_that_denies_is_shown_and_keeps_people_from_syncing() -> anyhow
 
     deny(true)?;
     // The project's watch tells of it.
-    let path = "/api/v1/applications/windows/syncwindows";
-    let mut shown = case.api.get(path).await?.ok()?;
-    let deadline = tokio::time::Instant::now() + super::case::PATIENCE;
-    while shown["canSync"] != json!(true) && tokio::time::Instant::now() < deadline {
-        shown = case.api.get(path).await?.ok()?;
-    }
-    assert_eq!(shown["canSync"], json!(true), "{shown}");
+    let shown = eventually(PATIENCE, || async {
+        let shown = case.api.get("/api/v1/applications/windows/syncwindows").await?.ok()?;
+        anyhow::ensure!(shown["canSync"] == json!(true), "{shown}");
+        Ok::<_, anyhow::Error>(shown)
+    })
+    .await;
     assert_eq!(shown["activeWindows"][0]["manualSync"], json!(true));
     assert_eq!(case.synced(json!({})).await?.phase(), "Succeeded");
-    soon("deployed", || case.has("configmap", "map")).await
+    assert!(case.has("configmap", "map")?);
+    Ok(())
 }

@@ -89,7 +89,7 @@ async fn bodies(case: &Case) -> anyhow::Result<()> {
     for (method, path) in [
         (Method::POST, "/api/v1/applications"),
         (Method::PUT, "/api/v1/applications/one"),
-        (Method::POST, "/api/v1/applications/one/sync"),
+        (Method::POST, "/api/v1/applications/absent/sync"),
         (Method::POST, "/api/v1/projects"),
         (Method::POST, "/api/v1/clusters"),
         (Method::POST, "/api/v1/repositories"),

@@ -68,12 +68,8 @@ fn bounds(deployment: &Value) -> (i64, i64) {
 }
 
 fn plan_recreate(view: &View<'_>) -> Scales {
-    let busy: Scales = view
-        .old
-        .iter()
-        .filter(|set| replicas(set) > 0)
-        .map(|set| (object::name(&set.value).to_owned(), 0))
-        .collect();
+    let busy: Scales =
+        view.old.iter().filter(|set| replicas(set) > 0).map(|set| (object::name(&set.value).to_owned(), 0)).collect();
     if !busy.is_empty() || view.old.iter().any(|set| count(&set.value, &["status", "replicas"], 0) > 0) {
         return busy;
     }

@@ -106,7 +106,8 @@ impl Behaviour {
 }
 
 fn missing_image(pod: &Value, options: &PodOptions, asked: &str) -> Option<String> {
-    let containers = ["initContainers", "containers"].iter().filter_map(|field| pod["spec"][field].as_array()).flatten();
+    let containers =
+        ["initContainers", "containers"].iter().filter_map(|field| pod["spec"][field].as_array()).flatten();
     let mut images = containers.filter_map(|container| container["image"].as_str());
     let is_missing = |image: &str| {
         asked == "missing-image"
@@ -119,15 +120,15 @@ fn missing_image(pod: &Value, options: &PodOptions, asked: &str) -> Option<Strin
 fn outcome(pod: &Value, options: &PodOptions, asked: &str) -> Outcome {
     let run_for = duration(pod, RUN_FOR);
     let after = run_for.unwrap_or(options.run_for);
-    let command = command(pod);
+    let command = PodCommand::of(&pod["spec"]["containers"][0]);
     match asked {
         "unready" => return Outcome::NeverReady,
         "fail" | "crash" => return Outcome::Ends { after, code: 1 },
         "complete" => return Outcome::Ends { after, code: 0 },
         _ => {}
     }
-    let after = run_for.or_else(|| sleeps(&command)).unwrap_or(options.run_for);
-    match exit_code(&command) {
+    let after = run_for.or_else(|| command.sleeps()).unwrap_or(options.run_for);
+    match command.exit_code() {
         Some(code) => Outcome::Ends { after, code },
         None if matches!(text(pod, &["spec", "restartPolicy"]), "Never" | "OnFailure") => {
             Outcome::Ends { after, code: 0 }
@@ -136,29 +137,43 @@ fn outcome(pod: &Value, options: &PodOptions, asked: &str) -> Outcome {
     }
 }
 
-/// The words of the first container's command.
-fn command(pod: &Value) -> String {
-    let container = &pod["spec"]["containers"][0];
-    let words = ["command", "args"].iter().filter_map(|field| container[field].as_array()).flatten();
-    words.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
-}
+/// What a container is told to do, read for what is plain.
+pub(crate) struct PodCommand(String);
 
-/// The code of a command that plainly fails: `false`, or one that ends in `exit 3`.
-fn exit_code(command: &str) -> Option<i64> {
-    if command == "false" || command == "/bin/false" || command.ends_with("-c false") {
-        return Some(1);
+// === impl PodCommand ===
+
+impl PodCommand {
+    /// The command and arguments of a container.
+    pub(crate) fn of(container: &Value) -> Self {
+        let words = ["command", "args"].iter().filter_map(|field| container[field].as_array()).flatten();
+        Self(words.filter_map(Value::as_str).collect::<Vec<_>>().join(" "))
     }
-    let mut words = command.split([' ', ';', '&', '\n']).rev().filter(|word| !word.is_empty());
-    let code = words.next()?.parse().ok()?;
-    (words.next() == Some("exit") && code != 0).then_some(code)
-}
 
-/// How long a command sleeps, if it does so plainly.
-fn sleeps(command: &str) -> Option<Duration> {
-    let (_, after) = command.split_once("sleep ")?;
-    let word = after.split([' ', ';', '&', '\n']).next()?;
-    let seconds: f64 = word.trim_end_matches('s').parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+    /// The code of a command that plainly fails: `false`, or one that ends in `exit 3`.
+    fn exit_code(&self) -> Option<i64> {
+        let command = &self.0;
+        if command == "false" || command == "/bin/false" || command.ends_with("-c false") {
+            return Some(1);
+        }
+        let mut words = command.split([' ', ';', '&', '\n']).rev().filter(|word| !word.is_empty());
+        let code = words.next()?.parse().ok()?;
+        (words.next() == Some("exit") && code != 0).then_some(code)
+    }
+
+    /// How long it sleeps.
+    fn sleeps(&self) -> Option<Duration> {
+        let (_, after) = self.0.split_once("sleep ")?;
+        let word = after.split([' ', ';', '&', '\n']).next()?;
+        let seconds: f64 = word.trim_end_matches('s').parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// What it echoes.
+    pub(crate) fn echoes(&self) -> Vec<String> {
+        let parts = self.0.split("echo ").skip(1);
+        let texts = parts.filter_map(|part| part.split([';', '&', '\n', '|', '>']).next());
+        texts.map(|text| text.trim().trim_matches(['"', '\'']).to_owned()).collect()
+    }
 }
 
 fn duration(pod: &Value, annotation: &str) -> Option<Duration> {

@@ -27,10 +27,7 @@ impl Service {
     pub(super) async fn declare(&self, caller: &Caller, request: ClusterCreateRequest) -> Result<Cluster, Status> {
         let wanted = payload(request.cluster)?;
         self.shared.enforce(caller, resource::CLUSTERS, action::CREATE, &object(&wanted.project, &wanted.server))?;
-        if wanted.server == names::IN_CLUSTER_SERVER && !wanted.project.is_empty() {
-            // It may be reached with Argosy's own credential: no project hands that out.
-            self.shared.enforce(caller, resource::CLUSTERS, action::CREATE, &wanted.server)?;
-        }
+        self.may_borrow(caller, action::CREATE, &wanted)?;
         self.reach(&wanted).await?;
         match self.shared.home.create_cluster(&wanted).await {
             Ok(stored) => {
@@ -40,6 +37,17 @@ impl Service {
             Err(Error::AlreadyExists(_)) => self.meet(caller, wanted, request.upsert).await,
             Err(error) => Err(from_home(&error)),
         }
+    }
+
+    /// What uses more than the caller brings, Argosy's own credential or programs
+    /// beside it, no project hands out: that takes the permission for all clusters.
+    fn may_borrow(&self, caller: &Caller, action: &str, wanted: &Cluster) -> Result<(), Status> {
+        let config = wanted.config.clone().unwrap_or_default();
+        let runs = config.exec_provider_config.is_some() || config.aws_auth_config.is_some();
+        if wanted.project.is_empty() || !(runs || wanted.server == names::IN_CLUSTER_SERVER) {
+            return Ok(());
+        }
+        self.shared.enforce(caller, resource::CLUSTERS, action, &wanted.server)
     }
 
     /// One exists: fine when it is the same, or may be replaced.
@@ -72,6 +80,7 @@ impl Service {
         if !self.shared.permits(caller, resource::CLUSTERS, action::UPDATE, &moved) {
             return Err(permission_denied());
         }
+        self.may_borrow(caller, action::UPDATE, &wanted)?;
         self.reach(&wanted).await?;
         let stored = self.shared.home.update_cluster(&wanted).await.map_err(|e| from_home(&e))?;
         tracing::info!(server = stored.server, by = caller.username(), "a cluster was changed");

@@ -77,9 +77,8 @@ impl Service {
 fn parse(token: &str) -> Result<Claims, Status> {
     let body = token.split('.').nth(1).unwrap_or_default();
     let bytes = URL_SAFE_NO_PAD.decode(body.trim_end_matches('=')).unwrap_or_default();
-    serde_json::from_slice(&bytes).map_err(|_| {
-        Status::invalid_argument("the cluster's token is not that of a service account kept in a Secret")
-    })
+    serde_json::from_slice(&bytes)
+        .map_err(|_| Status::invalid_argument("the cluster's token is not that of a service account kept in a Secret"))
 }
 
 async fn connect(known: &ClusterSecret) -> Result<kube::Client, Status> {
@@ -90,7 +89,8 @@ async fn connect(known: &ClusterSecret) -> Result<kube::Client, Status> {
     ]);
     let unreachable = |error: argosy_cluster::Error| Status::unavailable(format!("cannot reach the cluster: {error}"));
     let config = Config::from_secret(&data).map_err(unreachable)?;
-    let connection = Connection::connect(&config, Budget::new(BudgetConfig::default()), 0).await.map_err(unreachable)?;
+    let connection =
+        Connection::connect(&config, Budget::new(BudgetConfig::default()), 0).await.map_err(unreachable)?;
     connection.kube().await.map_err(unreachable)
 }
 

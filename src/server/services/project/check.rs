@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn policies_get_one_space_after_each_comma() {
-        let role = ProjectRole { policies: vec!["p,proj:a:b,applications,  get,a/*,allow".into()], ..Default::default() };
+        let role =
+            ProjectRole { policies: vec!["p,proj:a:b,applications,  get,a/*,allow".into()], ..Default::default() };
         let spec = AppProjectSpec { roles: vec![role], ..Default::default() };
         let mut project = AppProject { spec: Some(spec), ..Default::default() };
         normalize_policies(&mut project);

@@ -60,7 +60,11 @@ impl Service {
         Ok(DetailedProjectsResponse {
             global_projects: home.global_projects(&project),
             repositories: repositories.of_project(name).map(|known| redact::repository(&known)).collect(),
-            clusters: clusters.iter().filter(|known| known.project == name).map(|known| redact::cluster(known)).collect(),
+            clusters: clusters
+                .iter()
+                .filter(|known| known.project == name)
+                .map(|known| redact::cluster(known))
+                .collect(),
             project: Some(project),
         })
     }

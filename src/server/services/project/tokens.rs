@@ -31,21 +31,14 @@ impl Service {
         self.shared.enforce(caller, resource::PROJECTS, action::GET, &name)?;
         let project = self.stored(&name).await?;
         validate(&project).map_err(|e| Status::new(e.code(), format!("error validating project: {}", e.message())))?;
-        let role = project_token::role(&project, &role_name).ok_or_else(|| {
-            Status::not_found(format!("project '{name}' does not have role '{role_name}'"))
-        })?;
+        let role = project_token::role(&project, &role_name)
+            .ok_or_else(|| Status::not_found(format!("project '{name}' does not have role '{role_name}'")))?;
         self.may_issue(caller, &name, role)?;
         let id = if id.is_empty() { self.shared.uuid() } else { id };
         let subject = Subject::ProjectRole { project: name.clone(), role: role_name.clone() };
         let issued = self.shared.authority.issue(subject, &id, expires_in)?;
-        let record = JwtToken {
-            iat: issued.claims.issued_at,
-            exp: issued.claims.expires_at.unwrap_or_default(),
-            id,
-        };
-        let add = |project: &mut AppProject| {
-            project_token::add(project, &role_name, record.clone()).map_err(refused)
-        };
+        let record = JwtToken { iat: issued.claims.issued_at, exp: issued.claims.expires_at.unwrap_or_default(), id };
+        let add = |project: &mut AppProject| project_token::add(project, &role_name, record.clone()).map_err(refused);
         let stored = self.shared.home.update_project(&self.key(&name), None, add).await.map_err(Status::from)?;
         self.shared.tell_project(caller, &stored, Reason::ResourceCreated, "created token");
         Ok(ProjectTokenResponse { token: issued.token.expose().clone() })

@@ -1,5 +1,6 @@
 //! Creating, changing and deleting projects.
 
+use argosy_auth::project_token;
 use argosy_home::events::Reason;
 use argosy_home::{Deletion, DestinationError, Error};
 use argosy_model::{AppKey, names};
@@ -69,16 +70,17 @@ impl Service {
         let version = project.metadata().resource_version.clone();
         let at = (!version.is_empty()).then_some(version.as_str());
         let replace = |stored: &mut AppProject| {
-            let (from, to) = (project.metadata(), stored.metadata_mut());
+            let mut wanted = project.clone();
+            project_token::keep_issued(&mut wanted, stored);
+            let (from, to) = (wanted.metadata(), stored.metadata_mut());
             to.labels.clone_from(&from.labels);
             to.annotations.clone_from(&from.annotations);
             to.finalizers.clone_from(&from.finalizers);
-            stored.spec.clone_from(&project.spec);
-            stored.status.clone_from(&project.status);
+            stored.spec = wanted.spec;
+            stored.status = wanted.status;
             Ok::<_, Error>(())
         };
-        let stored =
-            self.shared.home.update_project(&self.key(&name), at, replace).await.map_err(|e| from_home(&e))?;
+        let stored = self.shared.home.update_project(&self.key(&name), at, replace).await.map_err(|e| from_home(&e))?;
         self.shared.tell_project(caller, &stored, Reason::ResourceUpdated, "updated project");
         Ok((*stored).clone())
     }

@@ -38,8 +38,7 @@ impl Service {
         }
         self.permitted_in_project(&query.repo, &query.app_project)?;
         let mut peer = self.shared.peers.of_repository(&query.repo)?;
-        let request =
-            ListAppsRequest { url: query.repo, project: query.app_project, revision: query.revision };
+        let request = ListAppsRequest { url: query.repo, project: query.app_project, revision: query.revision };
         Ok(peer.list_apps(request).await.map_err(told)?.into_inner())
     }
 
@@ -110,7 +109,9 @@ fn uses(app: &Application, project: &str, source: &ApplicationSource, version: i
         }
         if entry.id == i64::from(version) {
             let pairs = entry.sources.iter().zip(&entry.revisions);
-            known.extend(pairs.map(|(s, revision)| ApplicationSource { target_revision: revision.clone(), ..s.clone() }));
+            known.extend(
+                pairs.map(|(s, revision)| ApplicationSource { target_revision: revision.clone(), ..s.clone() }),
+            );
         }
     }
     known.contains(source)

@@ -58,7 +58,12 @@ impl Service {
     }
 
     /// The one declared repository a query means, among those the caller may see.
-    pub(super) fn find(&self, caller: &Caller, query: &RepoQuery, access: Access) -> Result<Arc<RepoCredentials>, Status> {
+    pub(super) fn find(
+        &self,
+        caller: &Caller,
+        query: &RepoQuery,
+        access: Access,
+    ) -> Result<Arc<RepoCredentials>, Status> {
         let same = |known: &Arc<RepoCredentials>| git_url::same(&known.url, &query.repo);
         let found: Vec<_> = self.shown(caller, access).into_iter().filter(same).collect();
         match &found[..] {
@@ -95,7 +100,13 @@ impl Service {
     }
 
     /// One exists: fine when it is the same, or may be replaced.
-    async fn meet(&self, caller: &Caller, wanted: Repository, upsert: bool, access: Access) -> Result<Repository, Status> {
+    async fn meet(
+        &self,
+        caller: &Caller,
+        wanted: Repository,
+        upsert: bool,
+        access: Access,
+    ) -> Result<Repository, Status> {
         let existing = self.shared.home.stored_repository(&wanted.repo, &wanted.project, access);
         let existing = existing.ok_or_else(|| Status::aborted("the repository has just been deleted, try again"))?;
         let json = |repository: &Repository| serde_json::to_value(comparable(repository)).unwrap_or_default();

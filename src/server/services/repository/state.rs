@@ -69,8 +69,11 @@ impl Service {
             Err(error) => ("Failed", format!("Unable to connect to repository: {}", error.message())),
         };
         let now = (self.shared.clock)();
-        let state =
-            ConnectionState { status: status.to_owned(), message, attempted_at: Some(argosy_proto::meta::Time::from(now)) };
+        let state = ConnectionState {
+            status: status.to_owned(),
+            message,
+            attempted_at: Some(argosy_proto::meta::Time::from(now)),
+        };
         self.states.set(url, project, state.clone());
         state
     }
