@@ -48,7 +48,7 @@ pub use pod::PodOptions;
 use queue::WorkQueue;
 use routing::Work;
 pub(crate) use selector::selects;
-pub use surroundings::Surroundings;
+pub use surroundings::{MakeHooks, Surroundings};
 use world::Next;
 pub(crate) use world::{WorkError, World, count, time};
 

@@ -12,6 +12,7 @@ pub mod custom;
 mod decode;
 mod defaults;
 mod paths;
+mod protobuf;
 mod structural;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use self::convert::convert;
 use self::custom::CustomVersion;
 pub use self::decode::{DecodeError, Decoded};
 pub use self::paths::paths_of;
+pub use self::protobuf::{Unreadable, read_protobuf};
 pub use self::structural::validate as validate_structural;
 
 /// One kind in one version.

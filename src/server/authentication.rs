@@ -85,8 +85,10 @@ const OPEN: &[&str] = &[
 
 /// Whether a path is served to nobody, too.
 fn is_open(path: &str) -> bool {
-    // A service's path has the service's full name in it.
-    let needs_session = path.starts_with("/api/") || path[1..].split('/').next().is_some_and(|name| name.contains('.'));
+    // The path of a call is that of a service with its package, and a method.
+    let is_call =
+        path.strip_prefix('/').and_then(|path| path.split_once('/')).is_some_and(|(service, _)| service.contains('.'));
+    let needs_session = path.starts_with("/api/") || is_call;
     !needs_session || path == "/api/v1/settings" || OPEN.iter().any(|open| path.starts_with(open))
 }
 

@@ -44,9 +44,7 @@ pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkErro
     }
     let tally = Tally::of(job, &world.controlled(job, &POD));
     let verdict = judge(job, &tally, now);
-    if verdict.is_some() {
-        remove(world, &tally.active)?;
-    } else if job["spec"]["suspend"] == true {
+    if verdict.is_some() || job["spec"]["suspend"] == true {
         remove(world, &tally.active)?;
     } else {
         let missing = missing(job, &tally);

@@ -22,7 +22,9 @@ pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkErro
         // The next turn knows them.
         return Ok(Some(Duration::ZERO));
     }
-    let pods = active(world.controlled(&set.value, &POD));
+    let all = world.controlled(&set.value, &POD);
+    let terminating = all.iter().filter(|pod| is_terminating(&pod.value)).count();
+    let pods = active(all);
     if !object::is_deleting(&set.value) {
         let missing = count(&set.value, &["spec", "replicas"], 1) - i64::try_from(pods.len()).unwrap_or(i64::MAX);
         if missing > 0 {
@@ -32,7 +34,8 @@ pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkErro
         }
     }
     // The news of Pods made or removed now bring the next turn, and its status.
-    let (status, next) = plan_status(&set.value, &pods, world.stamps.timestamp());
+    let (mut status, next) = plan_status(&set.value, &pods, world.stamps.timestamp());
+    status["terminatingReplicas"] = json!(terminating);
     world.set_status(key, status)?;
     Ok(next)
 }
@@ -43,6 +46,10 @@ pub(super) fn active(mut pods: Vec<Arc<Object>>) -> Vec<Arc<Object>> {
         !object::is_deleting(&pod.value) && !matches!(text(&pod.value, &["status", "phase"]), "Succeeded" | "Failed")
     });
     pods
+}
+
+fn is_terminating(pod: &Value) -> bool {
+    object::is_deleting(pod) && !matches!(text(pod, &["status", "phase"]), "Succeeded" | "Failed")
 }
 
 fn grow(world: &World, set: &Value, missing: i64) -> Result<(), WorkError> {

@@ -18,6 +18,9 @@ use crate::stamp::Stamps;
 use crate::store::{Store, StoreError};
 use crate::tables::Printer;
 
+/// Makes the hooks of a sandbox that starts.
+pub type MakeHooks = Box<dyn FnOnce(&Store, &Kinds, &Stamps) -> Hooks + Send>;
+
 /// What surrounds one sandbox.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -64,7 +67,7 @@ impl Surroundings {
     /// # Panics
     /// When they are used for a second sandbox.
     #[must_use]
-    pub fn hooks(&self) -> Box<dyn FnOnce(&Store, &Kinds, &Stamps) -> Hooks + Send> {
+    pub fn hooks(&self) -> MakeHooks {
         let this = self.clone();
         Box::new(move |store, _, stamps| {
             let keys = this.keys.write().unwrap_or_else(PoisonError::into_inner).take();

@@ -34,7 +34,7 @@ const PLAIN_FLAGS: [&str; 17] = [
 ];
 
 /// Optional numbers that are not pointers in Go: zero is not stored.
-const PLAIN_NUMBERS: [&str; 13] = [
+const PLAIN_NUMBERS: [&str; 14] = [
     "count",
     "failureThreshold",
     "generation",
@@ -48,6 +48,7 @@ const PLAIN_NUMBERS: [&str; 13] = [
     "periodSeconds",
     "successThreshold",
     "sizeBytes",
+    "timeoutSeconds",
 ];
 
 /// Numbers of a status that are pointers: zero is stored.
@@ -202,7 +203,9 @@ impl Walk {
                 None => self.typed(schema, value, below)?,
             };
             let default = schema.get("default");
-            let read = read.filter(|value| default.is_some() || !is_omitted(name, field, value));
+            // An empty text is none where something else is the default.
+            let is_unset = |value: &Value| *value == "" && default.is_some_and(|d| d.is_string() && d != "");
+            let read = read.filter(|v| !is_unset(v) && (default.is_some() || !is_omitted(name, field, v)));
             match (read, default) {
                 (Some(value), _) => {
                     kept.insert(field.clone(), value);

@@ -84,10 +84,9 @@ fn mark(value: &mut Value, finalizers: Vec<String>, grace: i64, now: jiff::Times
     let deleting = object::is_deleting(value);
     let Some(metadata) = object::metadata(value) else { return };
     let earlier = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
-    if !deleting {
-        if let Some(generation) = metadata.get("generation").and_then(Value::as_i64).filter(|count| *count > 0) {
-            metadata.insert("generation".to_owned(), (generation + 1).into());
-        }
+    let generation = metadata.get("generation").and_then(Value::as_i64).filter(|count| *count > 0 && !deleting);
+    if let Some(generation) = generation {
+        metadata.insert("generation".to_owned(), (generation + 1).into());
     }
     if !deleting || earlier.is_some_and(|earlier| grace < earlier) {
         let end = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);

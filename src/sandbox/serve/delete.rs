@@ -52,7 +52,7 @@ impl Options {
                     return Err(Failure::new(
                         StatusCode::UNSUPPORTED_MEDIA_TYPE,
                         "UnsupportedMediaType",
-                        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
+                        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
                     ));
                 }
             }

@@ -15,7 +15,7 @@ use super::{prepare, read, respond, validate};
 use crate::failure::Failure;
 use crate::fields::{Managed, Writer};
 use crate::hooks::{Admitted, Attributes};
-use crate::kinds::{convert, custom};
+use crate::kinds::{convert, custom, read_protobuf};
 use crate::store::{StoreError, UpdateError};
 
 /// How often a write that names no version is tried again when others are faster.
@@ -337,12 +337,13 @@ pub(super) fn read_object(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure>
     let mut value = match ask.content_type {
         "" | "application/json" => parse_json(ask, body)?,
         "application/yaml" | "application/apply-patch+yaml" => parse_yaml(body)?,
+        "application/vnd.kubernetes.protobuf" => parse_protobuf(ask, body)?,
         _ => {
             return Err(Failure::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UnsupportedMediaType",
                 "the body of the request was in an unknown format - accepted media types include: application/json, \
-                 application/yaml",
+                 application/yaml, application/vnd.kubernetes.protobuf",
             ));
         }
     };
@@ -370,6 +371,22 @@ pub(super) fn read_object(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure>
     if let Some(fields) = value.as_object_mut() {
         fields.insert("apiVersion".to_owned(), wanted.0.into());
         fields.insert("kind".to_owned(), wanted.1.into());
+    }
+    Ok(value)
+}
+
+fn parse_protobuf(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
+    let definition = |version: &str, kind: &str| {
+        let is_same = (version.is_empty() || version == ask.kind.api_version()) && (kind.is_empty() || kind == ask.kind.kind);
+        ask.kind.definition.filter(|_| is_same)
+    };
+    let mut value = read_protobuf(body, definition).map_err(|error| Failure::bad_request(error.to_string()))?;
+    // The zero status of every object means nothing.
+    if let Some(fields) = value.as_object_mut()
+        && ask.route.subresource.is_empty()
+        && ask.kind.has_status()
+    {
+        fields.remove("status");
     }
     Ok(value)
 }

@@ -107,6 +107,19 @@ async fn the_sandbox_answers_as_a_real_api_server_does() -> anyhow::Result<()> {
         send(&real, "", &create).await?;
         send(&ours, "", &create).await?;
         for step in &case.steps {
+            if let Some(path) = step.strip_prefix("AWAIT ") {
+                // A definition is served a moment after it was accepted.
+                for client in [&real, &ours] {
+                    let (get, namespace) = (format!("GET {path}"), &namespace);
+                    argosy_tests::eventually(argosy_tests::PATIENCE, || async {
+                        let code = send(client, namespace, &get).await?.code;
+                        anyhow::ensure!(code == 200, "it answers {code}");
+                        Ok(())
+                    })
+                    .await;
+                }
+                continue;
+            }
             let wanted = send(&real, &namespace, step).await.with_context(|| format!("{}: {step}", case.name))?;
             let got = send(&ours, &namespace, step).await.with_context(|| format!("{}: {step}", case.name))?;
             if wanted != got {

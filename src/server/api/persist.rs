@@ -7,7 +7,7 @@ use argosy_auth::identity::Identity;
 use argosy_home::{Error, Home};
 use jiff::Timestamp;
 
-use crate::authority::REVOKED;
+use crate::authority::revocation;
 
 /// Prefix of the keys of the counters.
 const COUNTED: &str = "sign-in.";
@@ -15,10 +15,6 @@ const COUNTED: &str = "sign-in.";
 /// Between two writings of the counters, so that a flood of failures is no flood
 /// of writes.
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// How long a token without an end stays revoked: it cannot be known when it no
-/// longer has to, so for as long as anything here lives.
-const FOR_EVER: i64 = i64::MAX;
 
 /// The counters among the shared entries.
 pub(super) fn records(sessions: &BTreeMap<String, String>) -> BTreeMap<String, String> {
@@ -48,12 +44,8 @@ pub(super) async fn save(home: Home, records: BTreeMap<String, String>) {
 /// # Errors
 /// When the shared document cannot be written.
 pub(crate) async fn revoke(home: &Home, identity: &Identity, now: Timestamp) -> Result<(), Error> {
-    let Some(key) = identity.revocation_key() else { return Ok(()) };
-    let end = identity.expires_at.map_or(FOR_EVER, jiff::Timestamp::as_second);
     home.edit_sessions(|sessions| {
-        sessions
-            .retain(|key, end| !key.starts_with(REVOKED) || end.parse::<i64>().is_ok_and(|end| end > now.as_second()));
-        sessions.insert(format!("{REVOKED}{key}"), end.to_string());
+        revocation::add(sessions, identity, now);
         Ok::<_, Error>(())
     })
     .await

@@ -8,13 +8,9 @@ use argosy_auth::account::Accounts;
 use argosy_auth::rbac::{MatchMode, Policy, ProjectPolicy};
 use argosy_auth::token::SigningKey;
 use argosy_home::{Home, Settings};
-use jiff::Timestamp;
 
 use super::policy;
-
-/// Prefix of the keys under which revocations stand among the shared sessions;
-/// the value is when the token would have ended, in seconds since 1970.
-pub(crate) const REVOKED: &str = "revoked.";
+use super::revocation::Revocations;
 
 /// See the module's page.
 pub(crate) struct Snapshot {
@@ -29,8 +25,7 @@ pub(crate) struct Snapshot {
     /// when asked for, and gone with the snapshot, for the policy's mode of matching
     /// is in them.
     projects: Mutex<HashMap<String, (String, Arc<ProjectPolicy>)>>,
-    /// When each revoked token would have ended.
-    revoked: HashMap<String, i64>,
+    pub(crate) revocations: Revocations,
     settings: Arc<Settings>,
     sessions: Arc<BTreeMap<String, String>>,
 }
@@ -49,7 +44,7 @@ impl Snapshot {
             anonymous: settings.api.anonymous_enabled,
             session: settings.api.session_duration,
             projects: Mutex::default(),
-            revoked: revocations(&sessions),
+            revocations: Revocations::read(&sessions),
             settings,
             sessions,
         }
@@ -78,11 +73,6 @@ impl Snapshot {
             }
         }
     }
-
-    /// Whether the token of this key was revoked and could still be shown.
-    pub(crate) fn is_revoked(&self, key: &str, now: Timestamp) -> bool {
-        self.revoked.get(key).is_some_and(|end| *end > now.as_second())
-    }
 }
 
 fn accounts(settings: &Settings) -> Accounts {
@@ -101,10 +91,4 @@ fn accounts(settings: &Settings) -> Accounts {
 fn signing_key(settings: &Settings) -> Option<Arc<SigningKey>> {
     let value = settings.secret("server.secretkey")?;
     SigningKey::new(value.expose().as_bytes()).ok().map(Arc::new)
-}
-
-fn revocations(sessions: &BTreeMap<String, String>) -> HashMap<String, i64> {
-    let revoked = sessions.iter().filter_map(|(key, end)| Some((key.strip_prefix(REVOKED)?, end)));
-    // An end that cannot be read is none: what was revoked stays so.
-    revoked.map(|(key, end)| (key.to_owned(), end.parse().unwrap_or(i64::MAX))).collect()
 }

@@ -9,7 +9,7 @@ use super::Sso;
 use super::client::{Client, end_of, unproven};
 use super::sessions::{Session, SessionId};
 use super::{chain, tokens};
-use crate::authority::REVOKED;
+use crate::authority::revocation::Revocations;
 
 /// How long a refusal of the provider stands: the refresh token may be used once, and
 /// trying it again makes some providers end the session.
@@ -31,8 +31,8 @@ impl Sso {
             return None;
         }
         let identity = client.identify_ended(token, now).await.ok()?;
-        let sessions = self.state.home.sessions();
-        if identity.revocation_key().is_some_and(|key| sessions.contains_key(&format!("{REVOKED}{key}"))) {
+        // Whether it would have ended since is no matter here.
+        if Revocations::read(&self.state.home.sessions()).cover(&identity, jiff::Timestamp::MIN) {
             return None;
         }
         let id = SessionId::of(&identity.claims);

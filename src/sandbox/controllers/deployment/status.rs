@@ -20,9 +20,9 @@ pub(super) fn plan(view: &View<'_>, now: jiff::Timestamp) -> Value {
         ("readyReplicas", sum("readyReplicas")),
         ("availableReplicas", available),
         ("unavailableReplicas", (view.replicas() - available).max(0)),
-        ("terminatingReplicas", sum("terminatingReplicas")),
         ("collisionCount", count(view.deployment, &["status", "collisionCount"], 0)),
     ]);
+    status["terminatingReplicas"] = sum("terminatingReplicas").into();
     let conditions = &view.deployment["status"]["conditions"];
     let conditions = available_condition(view, available, conditions, now);
     status["conditions"] = progressing_condition(view, &status, &conditions, now);
