@@ -56,7 +56,8 @@ impl HomeArgs {
     /// When there is no usable configuration.
     pub(crate) async fn find(&self) -> anyhow::Result<Way> {
         let config = self.config().await?;
-        let client = kube::Client::try_from(config.to_kube()?).context("cannot use the home cluster's configuration")?;
+        let client =
+            kube::Client::try_from(config.to_kube()?).context("cannot use the home cluster's configuration")?;
         #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
         let clock: Clock = Arc::new(jiff::Timestamp::now);
         Ok(Way { config, client, clock })

@@ -25,6 +25,7 @@ mod packages {
     include!(concat!(env!("OUT_DIR"), "/packages.rs"));
 }
 
+pub use packages::argosy::peer::v1 as peer;
 pub use packages::github::com::argoproj::argo_cd::server::settings::oidc;
 pub use packages::github::com::argoproj::argo_cd::v3::pkg::apis::application::v1alpha1;
 pub use packages::k8s::io::api::core::v1 as core;
@@ -32,7 +33,6 @@ pub use packages::k8s::io::apiextensions_apiserver::pkg::apis::apiextensions::v1
 pub use packages::k8s::io::apimachinery::pkg::apis::meta::v1 as meta;
 pub use packages::k8s::io::apimachinery::pkg::runtime;
 pub use packages::k8s::io::apimachinery::pkg::util::intstr;
-pub use packages::argosy::peer::v1 as peer;
 pub use packages::{
     account, application, applicationset, certificate, cluster, events, gpgkey, notification, plugin, project,
     repocreds, repository, session, version,

@@ -18,7 +18,7 @@ enum Known {
     Everybody,
     /// Proven, or anonymous where that is allowed. A token of our own is kept in its
     /// verified form, so that a stream can ask again whether it still counts.
-    Identity { identity: Identity, token: Option<Verified> },
+    Identity { identity: Box<Identity>, token: Option<Box<Verified>> },
     /// Nobody, and what to tell them.
     Nobody(String),
 }
@@ -36,7 +36,7 @@ impl Caller {
 
     /// A proven identity, and the token of ours that proves it.
     pub(crate) fn of(identity: Identity, token: Option<Verified>) -> Self {
-        Self(Arc::new(Known::Identity { identity, token }))
+        Self(Arc::new(Known::Identity { identity: Box::new(identity), token: token.map(Box::new) }))
     }
 
     /// Nobody; `reason` is what clients read.
@@ -55,7 +55,7 @@ impl Caller {
     /// The token of ours that proves the identity.
     pub(crate) fn token(&self) -> Option<&Verified> {
         match &*self.0 {
-            Known::Identity { token, .. } => token.as_ref(),
+            Known::Identity { token, .. } => token.as_deref(),
             Known::Everybody | Known::Nobody(_) => None,
         }
     }

@@ -49,7 +49,7 @@ mod webhook;
 
 pub use boot::prepare;
 pub use options::{ServerOptions, VersionAnswer};
-pub use server::{Error, Server};
+pub use server::{Error, Server, Surroundings};
 pub use shared::Random;
 pub use sso::dex_config;
 

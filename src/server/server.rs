@@ -68,6 +68,20 @@ pub enum Error {
     Listener(#[from] listener::Error),
 }
 
+/// What a replica is given to work with.
+pub struct Surroundings {
+    /// The home cluster: ready, prepared and watching its peers.
+    pub home: Home,
+    /// Where changes are told.
+    pub events: EventWriter,
+    /// Who this process is to controller replicas.
+    pub identity: Identity,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Makes bytes that nobody can guess.
+    pub random: Random,
+}
+
 /// An API replica, ready to serve.
 pub struct Server {
     shared: Arc<Shared>,
@@ -80,21 +94,17 @@ pub struct Server {
 
 impl Server {
     /// Puts the replica together and starts the Api actor on the current arbiter.
-    /// `home` must be ready, prepared and watching its peers.
     ///
     /// # Errors
     /// [`Error`].
     pub fn start(
-        home: Home,
-        events: EventWriter,
-        identity: &Identity,
-        clock: Clock,
-        random: Random,
+        surroundings: Surroundings,
         options: ServerOptions,
         gateway: GatewayOptions,
         listener: ListenerOptions,
     ) -> Result<Self, Error> {
-        let peers = Peers::new(home.clone(), identity).map_err(Error::Peers)?;
+        let Surroundings { home, events, identity, clock, random } = surroundings;
+        let peers = Peers::new(home.clone(), &identity).map_err(Error::Peers)?;
         let sso = Sso::new(home.clone(), clock.clone(), random.clone(), &options);
         let authority = Authority::new(home.clone(), clock.clone(), sso, options.disable_auth);
         let (failures, window) = options.login_failures;

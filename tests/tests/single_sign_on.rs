@@ -81,9 +81,9 @@ fn cookies(response: &Response) -> Vec<String> {
 
 async fn refused(response: Response, status: StatusCode) -> String {
     let (found, headers) = (response.status(), response.headers().clone());
-    let text = response.text().await.unwrap();
+    let text = response.text().await.expect("a body of text");
     assert_eq!(found, status, "{text}");
-    assert!(headers["content-type"].to_str().unwrap().starts_with("text/plain"), "{headers:?}");
+    assert!(headers["content-type"].to_str().expect("a type in ASCII").starts_with("text/plain"), "{headers:?}");
     assert_eq!(headers["x-content-type-options"], "nosniff");
     text
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use argosy_home::Settings;
 use argosy_server::gateway::GatewayOptions;
 use argosy_server::listener::{ListenerOptions, TlsOptions};
-use argosy_server::{Random, Server, ServerOptions, VersionAnswer, prepare};
+use argosy_server::{Random, Server, ServerOptions, Surroundings, VersionAnswer, prepare};
 use rand::TryRngCore as _;
 use tokio::net::TcpListener;
 
@@ -65,12 +65,9 @@ async fn serve(options: cli::Server) -> anyhow::Result<()> {
     let port = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; choose another with --address and --port"))?;
+    let surroundings = Surroundings { home, events: way.events(COMPONENT), identity, clock: way.clock.clone(), random };
     let server = Server::start(
-        home,
-        way.events(COMPONENT),
-        &identity,
-        way.clock.clone(),
-        random,
+        surroundings,
         server_options(&options, &settings),
         gateway_options(&options, &settings),
         listener_options(&options, &settings),

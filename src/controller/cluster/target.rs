@@ -87,7 +87,6 @@ pub(super) fn options(shared: &Shared, settings: &Arc<Settings>) -> LiveOptions 
             }
         }),
         keep_managed_fields: managers,
-        ..LiveOptions::default()
     }
 }
 

@@ -124,6 +124,9 @@ fn ensure_new<'a>(world: &World, mut view: View<'a>) -> Result<View<'a>, WorkErr
         view.new = world.create(&REPLICA_SET, replica_set(&view, revision, attempt))?;
         attempt += 1;
     }
+    if let Some(new) = view.new.as_ref().filter(|new| count(&new.value, &["spec", "replicas"], 0) > 0) {
+        tell_scaled(world, deployment, object::name(&new.value), 0, count(&new.value, &["spec", "replicas"], 0))?;
+    }
     Ok(view)
 }
 
@@ -152,7 +155,7 @@ fn replica_set(view: &View<'_>, revision: u64, attempt: i64) -> Value {
             "labels": template["metadata"]["labels"],
             "ownerReferences": [control_reference(&DEPLOYMENT, deployment)],
         },
-        "spec": {"replicas": 0, "selector": selector, "template": template},
+        "spec": {"replicas": rollout::initial(view), "selector": selector, "template": template},
         "status": {"replicas": 0},
     });
     if let Some(seconds) = deployment["spec"]["minReadySeconds"].as_i64().filter(|seconds| *seconds > 0) {
@@ -175,9 +178,13 @@ fn scale(world: &World, view: &View<'_>, name: &str, replicas: i64) -> Result<()
         value["spec"]["replicas"] = replicas.into();
         value["metadata"]["generation"] = (count(value, &["metadata", "generation"], 0) + 1).into();
     })?;
-    let direction = if replicas > before { "up" } else { "down" };
-    let message = format!("Scaled {direction} replica set {name} from {before} to {replicas}");
-    super::event::tell(world, &DEPLOYMENT, view.deployment, "Normal", "ScalingReplicaSet", &message)
+    tell_scaled(world, view.deployment, name, before, replicas)
+}
+
+fn tell_scaled(world: &World, deployment: &Value, name: &str, before: i64, after: i64) -> Result<(), WorkError> {
+    let direction = if after > before { "up" } else { "down" };
+    let message = format!("Scaled {direction} replica set {name} from {before} to {after}");
+    super::event::tell(world, &DEPLOYMENT, deployment, "Normal", "ScalingReplicaSet", &message)
 }
 
 /// When a rollout that goes on must have shown progress.

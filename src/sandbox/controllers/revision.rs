@@ -25,8 +25,10 @@ pub(super) fn record(world: &World, kind: &Kind, owner: &Value, in_use: &[&str])
             let mut data = template.clone();
             data["$patch"] = "replace".into();
             let mut labels = template["metadata"]["labels"].clone();
-            labels[REVISION_LABEL] = hash.as_str().into();
-            let value = json!({
+            let is_daemon_set = kind.resource == "daemonsets";
+            let label = if is_daemon_set { REVISION_LABEL } else { "controller.kubernetes.io/hash" };
+            labels[label] = hash.as_str().into();
+            let mut value = json!({
                 "metadata": {
                     "name": name,
                     "namespace": object::namespace(owner),
@@ -36,6 +38,10 @@ pub(super) fn record(world: &World, kind: &Kind, owner: &Value, in_use: &[&str])
                 "data": {"spec": {"template": data}},
                 "revision": last + 1,
             });
+            if is_daemon_set {
+                let generation = count(owner, &["metadata", "generation"], 1).to_string();
+                object::set_annotation(&mut value, "deprecated.daemonset.template.generation", &generation);
+            }
             world.create(&CONTROLLER_REVISION, value)?;
         }
         // An older template came back.

@@ -45,6 +45,11 @@ pub(super) fn surge(deployment: &Value) -> i64 {
     bounds(deployment).0
 }
 
+/// With how many Pods a new ReplicaSet begins.
+pub(super) fn initial(view: &View<'_>) -> i64 {
+    (view.replicas() + surge(view.deployment) - total(view)).clamp(0, view.replicas())
+}
+
 /// How many Pods may be missing.
 pub(super) fn unavailable(deployment: &Value) -> i64 {
     if text(deployment, &["spec", "strategy", "type"]) == "Recreate" {
