@@ -33,6 +33,11 @@ fn is_cpu(metric: &Value) -> bool {
 }
 
 fn scaler_to_v1(object: &mut Value) {
+    // Both versions count alike, but only the old one says so when it is nothing.
+    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+        status.remove("currentMetrics");
+        status.remove("conditions");
+    }
     let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
     let Some(Value::Array(metrics)) = spec.remove("metrics") else { return };
     let (cpu, others): (Vec<Value>, Vec<Value>) = metrics.into_iter().partition(is_cpu);
@@ -54,6 +59,11 @@ fn scaler_to_v1(object: &mut Value) {
 }
 
 fn scaler_to_v2(object: &mut Value) {
+    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut)
+        && status.get("currentReplicas") == Some(&json!(0))
+    {
+        status.remove("currentReplicas");
+    }
     let mut taken = |name: &str| -> Option<Value> {
         let annotations = object.get_mut("metadata")?.get_mut("annotations")?.as_object_mut()?;
         serde_json::from_str(annotations.remove(name)?.as_str()?).ok()

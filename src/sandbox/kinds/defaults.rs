@@ -143,6 +143,14 @@ pub(super) fn complete(definition: &str, fields: &mut Map<String, Value>) {
     let short = definition.strip_prefix("io.k8s.api.").unwrap_or(definition);
     match short {
         "core.v1.Container" | "core.v1.EphemeralContainer" => pull_policy(fields),
+        "core.v1.PodSpec" => {
+            // The old name of the same, which is still written.
+            if let Some(account) = fields.get("serviceAccountName").cloned() {
+                fields.entry("serviceAccount".to_owned()).or_insert(account);
+            } else if let Some(account) = fields.get("serviceAccount").cloned() {
+                fields.insert("serviceAccountName".to_owned(), account);
+            }
+        }
         "core.v1.ServicePort" => {
             if let Some(port) = fields.get("port").cloned() {
                 fields.entry("targetPort".to_owned()).or_insert(port);

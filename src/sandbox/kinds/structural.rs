@@ -36,19 +36,20 @@ fn prune_below(schema: &Value, value: &mut Value, path: &str, unknown: &mut Vec<
             let additional = schema.get("additionalProperties").filter(|a| **a != Value::Bool(false));
             let keeps = flag(schema, "x-kubernetes-preserve-unknown-fields");
             let embedded = flag(schema, "x-kubernetes-embedded-resource") || depth == 0;
-            let mut dropped = Vec::new();
-            for (field, inner) in fields.iter_mut() {
-                let declared = properties.and_then(|p| p.get(field)).or(additional.filter(|a| a.is_object()));
-                match declared {
-                    _ if embedded && matches!(field.as_str(), "apiVersion" | "kind" | "metadata") => {}
-                    Some(declared) => prune_below(declared, inner, &below(path, field), unknown, depth + 1),
-                    None if keeps || additional.is_some() => {}
-                    None => dropped.push(field.clone()),
+            let declared = |field: &str| properties.and_then(|p| p.get(field)).or(additional.filter(|a| a.is_object()));
+            let is_type = |field: &str| embedded && matches!(field, "apiVersion" | "kind" | "metadata");
+            if !keeps && additional.is_none() {
+                let dropped: Vec<String> =
+                    fields.keys().filter(|f| declared(f).is_none() && !is_type(f)).cloned().collect();
+                for field in dropped {
+                    fields.remove(&field);
+                    unknown.push(below(path, &field));
                 }
             }
-            for field in dropped {
-                fields.remove(&field);
-                unknown.push(below(path, &field));
+            for (field, inner) in fields.iter_mut().filter(|(field, _)| !is_type(field)) {
+                if let Some(declared) = declared(field) {
+                    prune_below(declared, inner, &below(path, field), unknown, depth + 1);
+                }
             }
         }
         _ => {}
@@ -161,6 +162,7 @@ fn validate_text(schema: &Value, text: &str, path: &str, faults: &mut Vec<Fault>
     if let Some(most) = bound("maxLength").filter(|most| length > *most) {
         let message = format!("Too long: may not be more than {most} bytes");
         faults.push(Fault { reason: "FieldValueTooLong", field: path.to_owned(), message });
+        return;
     }
     if let Some(least) = bound("minLength").filter(|least| length < *least) {
         faults.push(Fault::invalid(path, &value, &format!("{path} in body should be at least {least} chars long")));

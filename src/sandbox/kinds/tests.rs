@@ -32,7 +32,7 @@ fn a_deployment_is_completed_as_the_api_server_does() {
                     "volumes": [{"name": "v", "configMap": {"name": "x", "defaultMode": 420}}, {"name": "e", "emptyDir": {}}],
                     "containers": [{"name": "c", "image": "nginx", "env": [{"name": "E"}],
                         "ports": [{"containerPort": 80, "protocol": "TCP"}],
-                        "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}},
+                        "resources": {"limits": {"cpu": "1"}},
                         "readinessProbe": {"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "timeoutSeconds": 1,
                             "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3},
                         "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File", "imagePullPolicy": "Always"}],

@@ -2,6 +2,7 @@
 
 use argosy_engine::merge::structured::predict_apply;
 use argosy_engine::merge::{apply_json_merge, apply_strategic};
+use argosy_engine::schema::{FieldType, TypeRef};
 use argosy_model::object;
 use bytes::Bytes;
 use http::StatusCode;
@@ -69,27 +70,35 @@ fn unsupported(ask: &Ask<'_>) -> Failure {
 }
 
 fn read_operations(body: &[u8]) -> Result<json_patch::Patch, Failure> {
-    let unreadable = |why: &str| Failure::bad_request(format!("error decoding patch: {why}"));
     let value: Value = serde_json::from_slice(body).map_err(|error| unreadable(&error.to_string()))?;
-    let given = match &value {
-        Value::Array(_) => return serde_json::from_value(value).map_err(|error| unreadable(&error.to_string())),
-        Value::Object(_) => "object",
-        Value::String(_) => "string",
-        Value::Number(_) => "number",
-        Value::Bool(_) => "bool",
-        Value::Null => "null",
-    };
-    Err(unreadable(&format!("json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp")))
+    match &value {
+        Value::Array(_) => serde_json::from_value(value).map_err(|error| unreadable(&error.to_string())),
+        other => Err(mistyped(other, "[]handlers.jsonPatchOp")),
+    }
 }
 
 fn read_map(body: &[u8]) -> Result<Value, Failure> {
     match serde_json::from_slice::<Value>(body) {
         Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) => Err(Failure::bad_request(
-            "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}",
-        )),
-        Err(error) => Err(Failure::bad_request(format!("error decoding patch: {error}"))),
+        Ok(other) => Err(mistyped(&other, "map[string]interface {}")),
+        Err(error) => Err(unreadable(&error.to_string())),
     }
+}
+
+fn mistyped(value: &Value, wanted: &str) -> Failure {
+    let given = match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+        Value::Null => "null",
+    };
+    unreadable(&format!("json: cannot unmarshal {given} into Go value of type {wanted}"))
+}
+
+fn unreadable(why: &str) -> Failure {
+    Failure::bad_request(format!("error decoding patch: {why}"))
 }
 
 fn read_applied(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
@@ -162,7 +171,7 @@ pub(super) fn apply(ask: &Ask<'_>, patch: &Patch, current: &Value) -> Result<Dra
             value
         }
         Patch::Merge(patch) => apply_json_merge(current, patch),
-        Patch::Strategic(patch) => apply_strategic(current, patch, ask.kind.schema()),
+        Patch::Strategic(patch) => apply_strategic(current, &with_order(patch, ask.kind.schema()), ask.kind.schema()),
         Patch::Apply(applied) => {
             let asked = object::resource_version(applied);
             if !asked.is_empty() && asked != object::resource_version(current) {
@@ -180,6 +189,43 @@ pub(super) fn apply(ask: &Ask<'_>, patch: &Patch, current: &Value) -> Result<Dra
         )));
     }
     Ok(Draft { value, applied: None })
+}
+
+/// A strategic merge patch orders the lists it merges into as it names their items,
+/// unless it says otherwise. Here it always says so.
+fn with_order(patch: &Value, ty: Option<TypeRef<'_>>) -> Value {
+    let Value::Object(fields) = patch else { return patch.clone() };
+    let mut ordered = Map::new();
+    for (name, value) in fields {
+        let below = match ty.map(|ty| ty.field(name)) {
+            Some(FieldType::Declared(below)) => Some(below),
+            _ => None,
+        };
+        let value = match value {
+            Value::Object(_) => with_order(value, below),
+            Value::Array(items) => {
+                let key = format!("$setElementOrder/{name}");
+                let is_directive = items.iter().any(|item| item.get("$patch") == Some(&Value::from("replace")));
+                if let Some(list) = below.filter(|b| b.merges() && !is_directive && !fields.contains_key(&key)) {
+                    ordered.insert(key, order_of(items, list));
+                }
+                items.iter().map(|item| with_order(item, below.and_then(TypeRef::items))).collect()
+            }
+            other => other.clone(),
+        };
+        ordered.insert(name.clone(), value);
+    }
+    Value::Object(ordered)
+}
+
+fn order_of(items: &[Value], list: TypeRef<'_>) -> Value {
+    let kept = items.iter().filter(|item| item.get("$patch").is_none());
+    match list.merge_key() {
+        None => kept.cloned().collect(),
+        Some(key) => kept
+            .filter_map(|item| Some(Value::Object([(key.to_owned(), item.get(key)?.clone())].into_iter().collect())))
+            .collect(),
+    }
 }
 
 fn check_kind(ask: &Ask<'_>, value: &Value) -> Result<(), Failure> {

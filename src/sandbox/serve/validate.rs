@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::api::EXTENSIONS;
 use crate::failure::Fault;
 use crate::kinds::Kind;
+use crate::kinds::custom::CustomVersion;
 
 const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
@@ -83,8 +84,9 @@ fn name(kind: &Kind, value: &Value, faults: &mut Vec<Fault>) {
         _ => (NameRule::Subdomain, 253),
     };
     let shown = Value::from(name);
+    let unit = if matches!(rule, NameRule::OldLabel) { "characters" } else { "bytes" };
     if name.len() > limit {
-        faults.push(Fault::invalid("metadata.name", &shown, &format!("must be no more than {limit} bytes")));
+        faults.push(Fault::invalid("metadata.name", &shown, &format!("must be no more than {limit} {unit}")));
     }
     let (fits, detail) = match rule {
         NameRule::Subdomain => (
@@ -175,6 +177,7 @@ fn label_value(field: &str, text: &str, faults: &mut Vec<Fault>) {
 fn content(kind: &Kind, value: &Value, faults: &mut Vec<Fault>) {
     if let Some(custom) = &kind.custom {
         custom.validate(value, faults);
+        replicas(custom, value, faults);
         return;
     }
     match (&*kind.group, &*kind.plural) {
@@ -198,6 +201,21 @@ fn content(kind: &Kind, value: &Value, faults: &mut Vec<Fault>) {
         (EXTENSIONS, "customresourcedefinitions") => definition(value, faults),
         _ => {}
     }
+}
+
+/// Where a custom kind scales, there is a number.
+fn replicas(custom: &CustomVersion, value: &Value, faults: &mut Vec<Fault>) {
+    let Some(scale) = &custom.scale else { return };
+    let path: Vec<&str> = scale.spec.split('.').filter(|part| !part.is_empty()).collect();
+    let (given, shown) = match object::get(value, &path) {
+        None | Some(Value::Number(_)) => return,
+        Some(Value::String(text)) => ("string", text.clone()),
+        Some(Value::Bool(flag)) => ("bool", flag.to_string()),
+        Some(other) if other.is_object() => ("map[string]interface {}", other.to_string()),
+        Some(other) => ("[]interface {}", other.to_string()),
+    };
+    let detail = format!("{} accessor error: {shown} is of the type {given}, expected int64", scale.spec);
+    faults.push(Fault::invalid(scale.spec.clone(), &0.into(), &detail));
 }
 
 fn workload(value: &Value, faults: &mut Vec<Fault>) {
@@ -319,13 +337,16 @@ fn service(value: &Value, faults: &mut Vec<Fault>) {
         faults.push(Fault::required("spec.ports", ""));
     }
     for (i, port) in ports.iter().enumerate() {
-        let number = port.get("port").and_then(Value::as_i64).unwrap_or(0);
-        if !(1..=65_535).contains(&number) {
-            let field = format!("spec.ports[{i}].port");
-            faults.push(Fault::invalid(field, &number.into(), "must be between 1 and 65535, inclusive"));
-        }
         if ports.len() > 1 && port.get("name").and_then(Value::as_str).unwrap_or("").is_empty() {
             faults.push(Fault::required(format!("spec.ports[{i}].name"), ""));
+        }
+        for field in ["port", "targetPort"] {
+            // A port of a Pod may be given by its name.
+            let number = port.get(field).and_then(Value::as_i64);
+            if let Some(number) = number.filter(|number| !(1..=65_535).contains(number)) {
+                let field = format!("spec.ports[{i}].{field}");
+                faults.push(Fault::invalid(field, &number.into(), "must be between 1 and 65535, inclusive"));
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::handle::Reply;
 use super::patch::{self, Patch};
 use super::query::{FieldValidation, options_kind};
 use super::{prepare, read, respond, validate};
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault, Subject};
 use crate::fields::{Managed, Writer};
 use crate::hooks::{Admitted, Attributes};
 use crate::kinds::{convert, custom, read_protobuf};
@@ -150,6 +150,10 @@ pub(super) fn change(
         let is_bound = !asked.is_empty() && asked != "0" && draft.applied.is_none();
         if is_bound && asked != object::resource_version(&old) {
             return Err(Failure::modified(ask.subject(ask.route.name)));
+        }
+        if asked.is_empty() && ask.kind.custom.is_some() && ask.attributes.verb == "update" {
+            let fault = Fault::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
+            return Err(Failure::invalid(ask.subject(ask.route.name), &[fault]));
         }
         let mut warnings = Vec::new();
         let new = finish(api, ask, &old, draft, &mut warnings)?;
@@ -350,6 +354,18 @@ pub(super) fn read_object(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure>
     let wanted = (ask.kind.api_version(), ask.kind.kind.clone());
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
     let (version, kind) = (text("apiVersion"), text("kind"));
+    if ask.kind.custom.is_some() && kind.is_empty() {
+        let shown = value.to_string();
+        return Err(Failure::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{shown}' ({shown})",
+            wanted.1
+        )));
+    }
+    if ask.kind.custom.is_some() && kind != wanted.1 {
+        let fault = Fault::invalid("kind", &kind.as_str().into(), &format!("must be {}", wanted.1));
+        let subject = Subject { group: &ask.kind.group, resource: &kind, name: object::name(&value) };
+        return Err(Failure::invalid(subject, &[fault]));
+    }
     if !kind.is_empty() && kind != wanted.1 {
         let short = version.rsplit('/').next().unwrap_or(&version);
         let package = match ask.kind.group.split('.').next() {
@@ -435,11 +451,19 @@ pub(super) fn parse_yaml(body: &[u8]) -> Result<Value, Failure> {
 /// Reads an object's fields, and deals with those nobody knows.
 pub(super) fn decode(ask: &Ask<'_>, value: Value, warnings: &mut Vec<String>) -> Result<Value, Failure> {
     let (kind, version) = (&ask.kind.kind, &ask.kind.version);
+    let is_patch = ask.attributes.verb == "patch";
+    let shown = if is_patch { value.to_string() } else { String::new() };
     let decoded = ask.kind.decode(value).map_err(|error| {
+        if is_patch {
+            return unpatchable(&shown, &error.to_string());
+        }
         Failure::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
     })?;
     let unknown: Vec<String> = decoded.unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
     match ask.query.field_validation(options_kind(&ask.attributes.verb))? {
+        FieldValidation::Strict if is_patch && !unknown.is_empty() => {
+            Err(unpatchable(&shown, &format!("strict decoding error: {}", unknown.join(", "))))
+        }
         FieldValidation::Strict if !unknown.is_empty() => Err(Failure::bad_request(format!(
             "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}",
             unknown.join(", ")
@@ -450,6 +474,19 @@ pub(super) fn decode(ask: &Ask<'_>, value: Value, warnings: &mut Vec<String>) ->
         }
         _ => Ok(decoded.value),
     }
+}
+
+/// 422 of a patch whose outcome is no object of its kind. The real server shows the
+/// patched object; a Secret is not shown here.
+fn unpatchable(shown: &str, why: &str) -> Failure {
+    let is_secret = shown.contains("\"kind\":\"Secret\"");
+    let shown = if is_secret { "" } else { shown };
+    let fault = Fault::invalid("patch", &shown.into(), why);
+    let mut failure = Failure::invalid(Subject::default(), &[fault]);
+    if let Some(Value::Object(details)) = &mut failure.details {
+        details.retain(|name, _| name == "causes");
+    }
+    failure
 }
 
 /// The object is where the URL says.

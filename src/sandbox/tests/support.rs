@@ -62,6 +62,9 @@ fn normal_text(text: &str) -> String {
             ("generated-[a-z0-9]{5}", "generated-<name>"),
             (r"(resource ?[vV]ersion:?|object meta:|too old resource version:) [0-9]+", "$1 <version>"),
             (r"\([0-9]+\)", "(<version>)"),
+            // A refusal may show the whole object, with its fields in another order.
+            (r#"patch: Invalid value: "\{.*\}": "#, "patch: Invalid value: <object>: "),
+            (r#"^Invalid value: "\{.*\}": "#, "Invalid value: <object>: "),
         ];
         rules.map(|(pattern, to)| (regex::Regex::new(pattern).expect("a pattern of this file"), to)).to_vec()
     });
