@@ -6,5 +6,5 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use managed::{Conflict, Managed, ManagedEntry, Writer, apply_conflict};
+pub use managed::{Applied, Conflict, Managed, ManagedEntry, Writer, apply_conflict};
 pub use set::{Comparison, FieldSet, compare};

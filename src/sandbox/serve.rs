@@ -42,6 +42,9 @@ use crate::kinds::Kinds;
 use crate::stamp::{Clock, Random, Stamps};
 use crate::store::{DEFAULT_HISTORY, DiskError, Store};
 
+/// Makes the hooks of a sandbox from its objects, kinds and stamps.
+pub type MakeHooks = Box<dyn FnOnce(&Store, &Kinds, &Stamps) -> Hooks + Send>;
+
 /// How a sandbox is started.
 pub struct SandboxOptions {
     /// Where its state is kept; `None` keeps it in memory.
@@ -57,7 +60,7 @@ pub struct SandboxOptions {
     /// Events remembered per resource.
     pub history: usize,
     /// Makes what surrounds the machinery; given what it may want to look at.
-    pub hooks: Box<dyn FnOnce(&Store, &Kinds, &Stamps) -> Hooks + Send>,
+    pub hooks: MakeHooks,
 }
 
 /// Why a sandbox did not start.

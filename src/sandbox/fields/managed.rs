@@ -21,6 +21,15 @@ pub struct Writer<'a> {
     pub now: Option<&'a str>,
 }
 
+/// What a server-side apply asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied<'a> {
+    /// The fields.
+    pub value: &'a Value,
+    /// Whether they are taken from whoever owns them.
+    pub force: bool,
+}
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManagedEntry {
@@ -136,19 +145,18 @@ impl Managed {
     /// After an apply of `applied` turned `old` into `new`.
     ///
     /// # Errors
-    /// 409 when others own what has changed and `force` is not set.
+    /// 409 when others own what has changed and it is not forced.
     pub fn apply(
         &mut self,
         old: &Value,
         new: &Value,
-        applied: &Value,
+        applied: Applied<'_>,
         ty: Option<TypeRef<'_>>,
         writer: &Writer<'_>,
-        force: bool,
         reset: &[&[&str]],
     ) -> Result<(), Failure> {
         let Comparison { mut changed, removed } = compare(old, new, ty);
-        let mut fields = FieldSet::of(applied, ty).without_identity();
+        let mut fields = FieldSet::of(applied.value, ty).without_identity();
         for path in reset {
             changed.remove_field(path);
             fields.remove_field(path);
@@ -161,7 +169,7 @@ impl Managed {
                 conflicts.push(Conflict { manager: entry.manager.clone(), shown: entry.shown(), fields });
             }
         }
-        if !conflicts.is_empty() && !force {
+        if !conflicts.is_empty() && !applied.force {
             return Err(apply_conflict(&conflicts));
         }
         for entry in self.entries.iter_mut().filter(|e| !e.is_of(writer)) {

@@ -35,7 +35,7 @@ fn an_apply_over_anothers_field_is_a_conflict_unless_forced() {
     let mut managed = Managed::default();
     managed.update(&json!({"metadata": {}}), &old, kind.schema(), &writer("curl", "Update"), &[]);
     let apply = |managed: &mut Managed, force| {
-        managed.apply(&old, &new, &new, kind.schema(), &writer("me", "Apply"), force, &[])
+        managed.apply(&old, &new, Applied { value: &new, force }, kind.schema(), &writer("me", "Apply"), &[])
     };
     let refusal = apply(&mut managed.clone(), false).expect_err("conflicts");
     assert_eq!(refusal.message, "Apply failed with 1 conflict: conflict with \"curl\" using apps/v1: .data.k");

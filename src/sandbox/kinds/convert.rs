@@ -59,10 +59,11 @@ fn scaler_to_v1(object: &mut Value) {
 }
 
 fn scaler_to_v2(object: &mut Value) {
-    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut)
-        && status.get("currentReplicas") == Some(&json!(0))
-    {
-        status.remove("currentReplicas");
+    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+        if status.get("currentReplicas") == Some(&json!(0)) {
+            status.remove("currentReplicas");
+        }
+        status.entry("currentMetrics").or_insert(Value::Null);
     }
     let mut taken = |name: &str| -> Option<Value> {
         let annotations = object.get_mut("metadata")?.get_mut("annotations")?.as_object_mut()?;

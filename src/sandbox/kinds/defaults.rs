@@ -86,12 +86,8 @@ const TABLE: &[(&str, &str, &str)] = &[
 ];
 
 /// What a Job's spec defaults to.
-const JOB: &[(&str, &str)] = &[
-    ("backoffLimit", "6"),
-    ("completionMode", "\"NonIndexed\""),
-    ("suspend", "false"),
-    ("manualSelector", "false"),
-];
+const JOB: &[(&str, &str)] =
+    &[("backoffLimit", "6"), ("completionMode", "\"NonIndexed\""), ("suspend", "false"), ("manualSelector", "false")];
 
 /// What both kinds of webhooks default to.
 const WEBHOOK: &[(&str, &str)] = &[
@@ -226,12 +222,11 @@ pub(super) fn complete_object(definition: &str, object: &mut Value) {
         "io.k8s.api.core.v1.Pod" => {
             if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
                 insert(spec, "enableServiceLinks", "true");
-                let lists = ["containers", "initContainers"].into_iter();
-                for list in lists.filter_map(|l| spec.get(l).is_some_and(Value::is_array).then_some(l)).collect::<Vec<_>>() {
-                    for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-                        if let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) {
-                            requests_from_limits(resources);
-                        }
+                let lists =
+                    spec.iter_mut().filter(|(name, _)| matches!(name.as_str(), "containers" | "initContainers"));
+                for container in lists.filter_map(|(_, list)| list.as_array_mut()).flatten() {
+                    if let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) {
+                        requests_from_limits(resources);
                     }
                 }
             }

@@ -61,7 +61,10 @@ static MESSAGES: LazyLock<HashMap<String, Fields>> = LazyLock::new(|| {
 ///
 /// # Errors
 /// [`Unreadable`].
-pub fn read_protobuf(body: &[u8], definition: impl Fn(&str, &str) -> Option<&'static str>) -> Result<Value, Unreadable> {
+pub fn read_protobuf(
+    body: &[u8],
+    definition: impl Fn(&str, &str) -> Option<&'static str>,
+) -> Result<Value, Unreadable> {
     let envelope = body.strip_prefix(MAGIC).ok_or(Unreadable)?;
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     for (number, wire) in fields(envelope)? {

@@ -64,8 +64,8 @@ async fn answer(
     let path = decoded_path(parts.uri.path());
     let query = Query::parse(parts.uri.query());
     let route = route::parse(&path);
-    let attributes = attributes(&parts.method, &path, &route, &query)
-        .ok_or_else(|| plain(Failure::method_not_allowed()))?;
+    let attributes =
+        attributes(&parts.method, &path, &route, &query).ok_or_else(|| plain(Failure::method_not_allowed()))?;
     let time = api.stamps.timestamp();
     let trouble = api.hooks.observer.trouble(&caller, &attributes, &parts.method);
     if let Some(delay) = trouble.delay {

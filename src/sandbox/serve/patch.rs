@@ -56,17 +56,17 @@ impl Patch {
 }
 
 fn unsupported(ask: &Ask<'_>) -> Failure {
-    let known = ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
-    let message = if known.contains(&ask.content_type) {
-        // Known, but not of this kind.
-        format!(
-            "the body of the request was in an unknown format - accepted media types include: {}, application/apply-patch+yaml",
-            known[..2].join(", ")
-        )
-    } else {
-        "415: Unsupported Media Type".to_owned()
-    };
-    Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message).with(Map::new())
+    let known =
+        ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+    let refuse = |message: String| Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message);
+    if !known.contains(&ask.content_type) {
+        return refuse("415: Unsupported Media Type".to_owned()).with(Map::new());
+    }
+    // Known, but not of this kind.
+    refuse(format!(
+        "the body of the request was in an unknown format - accepted media types include: {}, application/apply-patch+yaml",
+        known[..2].join(", ")
+    ))
 }
 
 fn read_operations(body: &[u8]) -> Result<json_patch::Patch, Failure> {

@@ -52,7 +52,8 @@ impl Query {
 
     /// Whether nothing may be stored. `kind` is that of the request's options.
     pub(super) fn dry_run(&self, kind: &str) -> Result<bool, Failure> {
-        let values: Vec<&str> = self.0.iter().filter(|(k, v)| k == "dryRun" && !v.is_empty()).map(|(_, v)| &**v).collect();
+        let values: Vec<&str> =
+            self.0.iter().filter(|(k, v)| k == "dryRun" && !v.is_empty()).map(|(_, v)| &**v).collect();
         match values[..] {
             [] => Ok(false),
             ["All"] => Ok(true),

@@ -72,6 +72,10 @@ pub(super) fn list(api: &Arc<Api>, ask: &Ask<'_>) -> Result<Reply, Failure> {
             metadata.insert("remainingItemCount".to_owned(), (rest.len() - given.len()).into());
         }
     }
+    // Lists of custom resources always say where they go on.
+    if ask.kind.custom.is_some() && !metadata.contains_key("continue") && ask.form == Form::Plain {
+        metadata.insert("continue".to_owned(), "".into());
+    }
     let items: Vec<Value> = given.iter().map(|o| ask.present(&o.value)).collect();
     Ok(list_response(api, ask, items, metadata).into())
 }
@@ -133,10 +137,14 @@ fn snapshot(api: &Api, ask: &Ask<'_>, page: Option<&Page>) -> Result<(Vec<Arc<Ob
     match (matching, asked) {
         ("", _) | ("NotOlderThan" | "Exact", Some(_)) => {}
         ("NotOlderThan" | "Exact", None) => {
-            return Err(invalid_match(Fault::forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")));
+            return Err(invalid_match(Fault::forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            )));
         }
         (other, _) => {
-            let message = format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
+            let message =
+                format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
             let field = "resourceVersionMatch".to_owned();
             return Err(invalid_match(Fault { reason: "FieldValueNotSupported", field, message }));
         }

@@ -33,8 +33,7 @@ struct FieldRequirement {
 impl Selection {
     /// Reads both selectors of a request.
     pub(super) fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Self, Failure> {
-        let requirements =
-            parse_labels(labels).map_err(Failure::bad_request)?;
+        let requirements = parse_labels(labels).map_err(Failure::bad_request)?;
         let fields_read = parse_fields(fields).map_err(Failure::bad_request)?;
         for requirement in &fields_read {
             if !is_supported(kind, &requirement.path) {
@@ -186,7 +185,11 @@ fn parse_label(term: &str) -> Result<Requirement, String> {
     let key_of = |key: &str| {
         let key = key.trim();
         let fits = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-        if fits { Ok(key.to_owned()) } else { Err(format!("found '{term}', expected: !, identifier, or 'end of string'")) }
+        if fits {
+            Ok(key.to_owned())
+        } else {
+            Err(format!("found '{term}', expected: !, identifier, or 'end of string'"))
+        }
     };
     if let Some(key) = term.strip_prefix('!') {
         return Ok(Requirement::Absent(key_of(key)?));

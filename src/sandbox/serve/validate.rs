@@ -414,12 +414,10 @@ fn immutable(kind: &Kind, old: &Value, new: &Value, faults: &mut Vec<Fault>) {
                 refuse("/spec/template", "spec.template", IMMUTABLE);
             }
         }
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            if fixed("/roleRef") {
-                let part = |name: &str| new.pointer(&format!("/roleRef/{name}")).cloned().unwrap_or(Value::Null);
-                let shown = json!({"APIGroup": part("apiGroup"), "Kind": part("kind"), "Name": part("name")});
-                faults.push(Fault::invalid("roleRef", &shown, "cannot change roleRef"));
-            }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") if fixed("/roleRef") => {
+            let part = |name: &str| new.pointer(&format!("/roleRef/{name}")).cloned().unwrap_or(Value::Null);
+            let shown = json!({"APIGroup": part("apiGroup"), "Kind": part("kind"), "Name": part("name")});
+            faults.push(Fault::invalid("roleRef", &shown, "cannot change roleRef"));
         }
         ("", "services") => {
             let name = |v: &Value| v.pointer("/spec/type").cloned();

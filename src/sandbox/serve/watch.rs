@@ -52,18 +52,13 @@ pub(super) fn watch(api: &Arc<Api>, ask: &Ask<'_>, trouble: &Trouble) -> Result<
     let selection = Selection::parse(&ask.kind, ask.query.get("labelSelector"), &fields)?;
     let bookmarks = ask.query.is_true("allowWatchBookmarks");
     let send_initial = ask.query.is_true("sendInitialEvents");
-    let forbidden = |detail: &str| {
-        Failure::invalid_options("ListOptions", &[Fault::forbidden("resourceVersionMatch", detail)])
-    };
+    let forbidden =
+        |detail: &str| Failure::invalid_options("ListOptions", &[Fault::forbidden("resourceVersionMatch", detail)]);
     if send_initial && ask.query.get("resourceVersionMatch") != "NotOlderThan" {
-        return Err(forbidden(
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ));
+        return Err(forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
     }
     if !send_initial && !ask.query.get("resourceVersionMatch").is_empty() {
-        return Err(forbidden(
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ));
+        return Err(forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
     }
     let asked = version_option(ask)?;
     let (group, plural) = (ask.storage_group(), &*ask.kind.plural);

@@ -13,7 +13,7 @@ use super::patch::{self, Patch};
 use super::query::{FieldValidation, options_kind};
 use super::{prepare, read, respond, validate};
 use crate::failure::{Failure, Fault, Subject};
-use crate::fields::{Managed, Writer};
+use crate::fields::{Applied, Managed, Writer};
 use crate::hooks::{Admitted, Attributes};
 use crate::kinds::{convert, custom, read_protobuf};
 use crate::store::{StoreError, UpdateError};
@@ -254,7 +254,7 @@ fn own(api: &Api, ask: &Ask<'_>, old: Option<&Value>, new: &mut Value, applied: 
     match applied {
         Some(applied) => {
             let force = ask.query.is_true("force");
-            managed.apply(before, new, applied, ask.kind.schema(), &writer, force, reset)?;
+            managed.apply(before, new, Applied { value: applied, force }, ask.kind.schema(), &writer, reset)?;
         }
         None => managed.update(before, new, ask.kind.schema(), &writer, reset),
     }
@@ -393,7 +393,8 @@ pub(super) fn read_object(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure>
 
 fn parse_protobuf(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
     let definition = |version: &str, kind: &str| {
-        let is_same = (version.is_empty() || version == ask.kind.api_version()) && (kind.is_empty() || kind == ask.kind.kind);
+        let is_same =
+            (version.is_empty() || version == ask.kind.api_version()) && (kind.is_empty() || kind == ask.kind.kind);
         ask.kind.definition.filter(|_| is_same)
     };
     let mut value = read_protobuf(body, definition).map_err(|error| Failure::bad_request(error.to_string()))?;
@@ -408,7 +409,8 @@ fn parse_protobuf(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
 }
 
 fn parse_json(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure> {
-    const TYPE_META: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    const TYPE_META: &str =
+        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
     let unmarshal = |given: &str| format!("json: cannot unmarshal {given} into Go value of type {TYPE_META}");
     let why = match serde_json::from_slice::<Value>(body) {
         Ok(value @ Value::Object(_)) => return Ok(value),

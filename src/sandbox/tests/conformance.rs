@@ -126,7 +126,11 @@ async fn the_sandbox_answers_as_a_real_api_server_does() -> anyhow::Result<()> {
                 failed += 1;
                 writeln!(report, "--- {}\n{step}", case.name)?;
                 if wanted.code != got.code || wanted.warnings != got.warnings {
-                    writeln!(report, "  wanted {} {:?}\n  got    {} {:?}", wanted.code, wanted.warnings, got.code, got.warnings)?;
+                    writeln!(
+                        report,
+                        "  wanted {} {:?}\n  got    {} {:?}",
+                        wanted.code, wanted.warnings, got.code, got.warnings
+                    )?;
                 }
                 support::differences("", &wanted.body, &got.body, &mut report);
                 break;

@@ -41,6 +41,14 @@ pub(crate) fn normalize(value: Value) -> Value {
                         Value::String("<some>".to_owned())
                     }
                     ("nodePort", Value::Number(_)) => Value::String("<some>".to_owned()),
+                    // Their order depends on which second it was.
+                    ("managedFields", Value::Array(entries)) => {
+                        let mut entries: Vec<Value> = entries.into_iter().map(normalize).collect();
+                        entries.sort_by_key(|entry| {
+                            ["manager", "operation", "subresource", "apiVersion"].map(|f| entry[f].to_string())
+                        });
+                        Value::Array(entries)
+                    }
                     (_, value) => normalize(value),
                 };
                 (name, value)
