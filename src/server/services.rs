@@ -17,6 +17,7 @@ pub(crate) mod applicationset;
 pub(crate) mod certificate;
 pub(crate) mod cluster;
 pub(crate) mod gpgkey;
+mod guard;
 pub(crate) mod notification;
 pub(crate) mod project;
 pub(crate) mod repocreds;

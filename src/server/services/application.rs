@@ -10,7 +10,6 @@ mod answer;
 mod delete;
 mod events;
 mod found;
-mod guard;
 mod links;
 mod live;
 mod logs;
@@ -55,8 +54,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::caller::caller;
 use crate::gateway::{Download, Error, Gateway, Query, StreamForm};
+use crate::services::guard::Answers;
 use crate::shared::Shared;
-use read::Answers;
 
 /// See the module's page. Cheap to clone: streams outlive their requests.
 #[derive(Clone)]

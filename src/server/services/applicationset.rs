@@ -22,12 +22,12 @@ use argosy_proto::applicationset::{
     ApplicationSetTreeQuery, ApplicationSetWatchQuery,
 };
 use argosy_proto::events::EventList;
-use argosy_proto::v1alpha1::{ApplicationSet, ApplicationSetList, ApplicationSetTree};
+use argosy_proto::v1alpha1::{ApplicationSet, ApplicationSetList, ApplicationSetTree, ApplicationSetWatchEvent};
 use tonic::{Request, Response, Status};
 
-use self::watch::Events;
 use crate::caller::caller;
 use crate::gateway::{Error, Gateway};
+use crate::services::guard::Answers;
 use crate::shared::Shared;
 
 /// See the module's page.
@@ -62,7 +62,7 @@ impl Service {
 
 #[tonic::async_trait]
 impl ApplicationSetService for Service {
-    type WatchStream = Events;
+    type WatchStream = Answers<ApplicationSetWatchEvent>;
 
     async fn get(&self, request: Request<ApplicationSetGetQuery>) -> Result<Response<ApplicationSet>, Status> {
         let caller = caller(&request)?;

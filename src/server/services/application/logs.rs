@@ -13,12 +13,11 @@ use tonic::Status;
 use super::Service;
 use super::answer::{SOON, told, within};
 use super::found::{Named, Read};
-use super::guard::guarded;
-use super::read::Answers;
 use crate::caller::Caller;
 use crate::index::project;
 use crate::peers::application_ref;
 use crate::permission::{action, resource};
+use crate::services::guard::{Answers, guarded};
 
 /// How many pods may be read at once, where nothing is set.
 const MOST_PODS: usize = 10;

@@ -1,3 +1,5 @@
+//! Which operation a request becomes, case by case.
+
 use serde_json::{Value, json};
 
 use super::*;

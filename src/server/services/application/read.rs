@@ -1,7 +1,6 @@
 //! Lists, watches and single applications.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,24 +9,21 @@ use argosy_proto::application::ApplicationQuery;
 use argosy_proto::meta::ListMeta;
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::{Application, ApplicationList, ApplicationWatchEvent, HealthStatus, ResourceNode};
-use futures::{Stream, stream};
+use futures::stream;
 use serde_json::json;
 use tonic::Status;
 
 use super::Service;
 use super::answer::within;
 use super::found::{Found, Named, Read};
-use super::guard::guarded;
 use super::present::shown;
 use super::viewer::Grounds;
 use crate::caller::Caller;
 use crate::index::{Event, EventKind, Filter, Replay, Selector, Watcher, version};
 use crate::peers::application_ref;
 use crate::permission::action;
+use crate::services::guard::{Answers, guarded};
 use crate::status::from_home;
-
-/// A stream of answers.
-pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Asks for hydrating anew. Nobody takes it off an application that is not hydrated.
 const HYDRATE: &str = "argocd.argoproj.io/hydrate";

@@ -16,13 +16,12 @@ use tonic::Status;
 use super::Service;
 use super::answer::{RENDERED, SOON, told, within};
 use super::found::{Found, Named, Read};
-use super::guard::guarded;
 use super::present::{mask_manifest, mask_states};
-use super::read::Answers;
 use super::spec::has_several_sources;
 use crate::caller::Caller;
 use crate::peers::application_ref;
 use crate::permission::action;
+use crate::services::guard::{Answers, guarded};
 
 /// Resources of one comparison; clients send them in batches of 250 kB, and owners
 /// take no more.

@@ -5,18 +5,14 @@
 //! event, and ends when its caller's authority does.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use argosy_home::{Change, Changes};
 use argosy_model::AppKey;
 use argosy_proto::applicationset::ApplicationSetWatchQuery;
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::{ApplicationSet, ApplicationSetWatchEvent};
-use futures::{Stream, stream};
-use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use futures::stream;
 use tonic::Status;
 
 use super::present::shown;
@@ -25,13 +21,8 @@ use super::{Service, project, version};
 use crate::caller::Caller;
 use crate::index::{EventKind, Selector};
 use crate::permission::action;
+use crate::services::guard::{Answers, guarded};
 use crate::shared::Shared;
-
-/// A stream of events.
-pub(crate) type Events = Pin<Box<dyn Stream<Item = Result<ApplicationSetWatchEvent, Status>> + Send>>;
-
-/// What ends by the clock, such as a token's life, is noticed after this long.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// One watch.
 struct Watch {
@@ -42,9 +33,6 @@ struct Watch {
     first: VecDeque<Arc<ApplicationSet>>,
     changes: Changes<ApplicationSet>,
     seen: Seen,
-    authority: watch::Receiver<u64>,
-    looks: Interval,
-    ended: bool,
 }
 
 /// Which ApplicationSets are wanted; what is empty does not matter.
@@ -64,7 +52,11 @@ struct Seen(HashMap<AppKey, u64>);
 // === impl Service ===
 
 impl Service {
-    pub(super) async fn watch_sets(&self, caller: &Caller, query: ApplicationSetWatchQuery) -> Result<Events, Status> {
+    pub(super) async fn watch_sets(
+        &self,
+        caller: &Caller,
+        query: ApplicationSetWatchQuery,
+    ) -> Result<Answers<ApplicationSetWatchEvent>, Status> {
         let filter = Filter {
             selector: selector(&query.selector)?,
             name: query.name,
@@ -79,8 +71,6 @@ impl Service {
         let seen = Seen(there.iter().map(|(key, set)| (key.clone(), version(set))).collect());
         there.retain(|_| !filter.name.is_empty());
         there.sort_by(|(a, _), (b, _)| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let watch = Watch {
             shared: self.shared.clone(),
             caller: caller.clone(),
@@ -88,11 +78,10 @@ impl Service {
             first: there.into_iter().map(|(_, set)| set).collect(),
             changes,
             seen,
-            authority: self.shared.authority.changes(),
-            looks,
-            ended: false,
         };
-        Ok(Box::pin(stream::unfold(watch, Watch::next)))
+        let events = Box::pin(stream::unfold(watch, Watch::next));
+        // Permission is asked at every event, for that one's ApplicationSet.
+        Ok(guarded(&self.shared, caller, events, |_| Ok(())))
     }
 }
 
@@ -100,32 +89,15 @@ impl Service {
 
 impl Watch {
     async fn next(mut self) -> Option<(Result<ApplicationSetWatchEvent, Status>, Self)> {
-        if self.ended {
-            return None;
-        }
         loop {
-            let told = tokio::select! {
-                // Authority first: nothing is told that came after its end.
-                biased;
-                changed = self.authority.changed() => {
-                    // Without a sender the replica is ending, and so does this.
-                    changed.ok()?;
-                    None
-                }
-                _ = self.looks.tick() => None,
-                change = self.changes.next(), if self.first.is_empty() => self.seen.take(change?),
-                () = std::future::ready(()), if !self.first.is_empty() => {
-                    self.first.pop_front().map(|set| (EventKind::Added, set))
-                }
+            let told = match self.first.pop_front() {
+                Some(set) => Some((EventKind::Added, set)),
+                None => self.seen.take(self.changes.next().await?),
             };
-            let Some((kind, set)) = told else {
-                if let Err(status) = self.shared.authority.still_holds(&self.caller) {
-                    self.ended = true;
-                    return Some((Err(status), self));
-                }
-                continue;
-            };
-            if self.filter.wants(kind, &set) && self.may_see(&set) {
+            if let Some((kind, set)) = told
+                && self.filter.wants(kind, &set)
+                && self.may_see(&set)
+            {
                 let event =
                     ApplicationSetWatchEvent { r#type: kind.as_str().to_owned(), application_set: Some(shown(&set)) };
                 return Some((Ok(event), self));

@@ -1,16 +1,19 @@
 //! Streams that end when their caller's authority does.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::Status;
 
-use super::read::Answers;
 use crate::caller::Caller;
 use crate::shared::Shared;
+
+/// A stream of answers; an error is the last of them.
+pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// What ends by the clock, such as a token's life, is noticed after this long.
 const LOOK: Duration = Duration::from_secs(1);
