@@ -1,5 +1,8 @@
 //! Credentials as they leave the API: named by what may be shown, never by what
-//! must not, so that a new field is private until somebody decides otherwise.
+//! must not, so that a new field is private until somebody decides otherwise. And
+//! texts, without the passwords of the addresses in them.
+
+use std::borrow::Cow;
 
 use argosy_home::{ClusterSecret, RepoCredentials};
 use argosy_proto::v1alpha1::{Cluster, ClusterConfig, RepoCreds, Repository, TlsClientConfig};
@@ -98,6 +101,31 @@ pub(crate) fn address(text: &str) -> String {
     }
 }
 
+/// The text with the passwords of all addresses in it replaced.
+pub(crate) fn mask(text: &str) -> Cow<'_, str> {
+    let mut masked = String::new();
+    let mut rest = text;
+    let mut kept = 0;
+    while let Some(start) = rest.find("://") {
+        let authority = &rest[start + 3..];
+        let is_end = |c: char| matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '\\') || c.is_whitespace();
+        let authority = &authority[..authority.find(is_end).unwrap_or(authority.len())];
+        let password = authority.rfind('@').and_then(|at| Some((authority[..at].find(':')? + 1, at)));
+        let from = text.len() - rest.len() + start + 3;
+        if let Some((begin, end)) = password.filter(|(begin, end)| begin < end) {
+            masked.push_str(&text[kept..from + begin]);
+            masked.push_str(MASK);
+            kept = from + end;
+        }
+        rest = &text[from + authority.len()..];
+    }
+    if kept == 0 {
+        return Cow::Borrowed(text);
+    }
+    masked.push_str(&text[kept..]);
+    Cow::Owned(masked)
+}
+
 fn number(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -109,6 +137,22 @@ mod tests {
     use super::*;
 
     const CANARY: &str = "canary-4711";
+
+    #[test]
+    fn passwords_in_addresses_are_masked_wherever_they_stand() {
+        for (text, masked) in [
+            ("https://u:p@h/x", "https://u:******@h/x"),
+            ("a https://u:p@h, b http://v:q@i.", "a https://u:******@h, b http://v:******@i."),
+            ("{\"url\":\"https://u:p:q@h\"}", "{\"url\":\"https://u:******@h\"}"),
+            ("https://:p@h", "https://:******@h"),
+            ("https://a@b:p@h/x", "https://a@b:******@h/x"),
+        ] {
+            assert_eq!(mask(text), masked);
+        }
+        for text in ["https://h/x", "https://u@h/x", "ssh://git@h:22/x", "git@h:x", "https://h:8080/a@b", "x://", ""] {
+            assert_eq!(mask(text), text);
+        }
+    }
 
     #[test]
     fn nothing_that_grants_access_leaves_with_a_repository() {

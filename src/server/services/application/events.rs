@@ -10,10 +10,10 @@ use tonic::Status;
 use super::Service;
 use super::answer::{SOON, told, within};
 use super::found::{Named, Read};
-use super::present::mask;
 use crate::caller::Caller;
 use crate::peers::application_ref;
 use crate::permission::action;
+use crate::redact::mask;
 use crate::status::from_home;
 
 // === impl Service ===

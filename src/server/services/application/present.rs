@@ -1,7 +1,7 @@
 //! Applications as they leave the API, and as they come back.
 //!
 //! An address may have a password in it, and so may every message that quotes one.
-//! Passwords are replaced by [`MASK`]. A client that reads, changes and writes back
+//! Passwords are replaced by a mask. A client that reads, changes and writes back
 //! must not write the mask: where it gives back what it was shown, what is stored
 //! stays.
 
@@ -11,7 +11,7 @@ use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::{Application, ApplicationSource, ApplicationSpec, Operation, OperationState};
 use serde_json::Value;
 
-const MASK: &str = "******";
+use crate::redact::mask;
 
 /// The application as clients see it.
 pub(super) fn shown(app: &Application) -> Application {
@@ -125,31 +125,6 @@ fn addresses(spec: &mut ApplicationSpec, visit: &mut dyn FnMut(&mut String)) {
     }
 }
 
-/// The text with the passwords of all addresses in it replaced.
-pub(super) fn mask(text: &str) -> Cow<'_, str> {
-    let mut masked = String::new();
-    let mut rest = text;
-    let mut kept = 0;
-    while let Some(start) = rest.find("://") {
-        let authority = &rest[start + 3..];
-        let is_end = |c: char| matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '\\') || c.is_whitespace();
-        let authority = &authority[..authority.find(is_end).unwrap_or(authority.len())];
-        let password = authority.rfind('@').and_then(|at| Some((authority[..at].find(':')? + 1, at)));
-        let from = text.len() - rest.len() + start + 3;
-        if let Some((begin, end)) = password.filter(|(begin, end)| begin < end) {
-            masked.push_str(&text[kept..from + begin]);
-            masked.push_str(MASK);
-            kept = from + end;
-        }
-        rest = &text[from + authority.len()..];
-    }
-    if kept == 0 {
-        return Cow::Borrowed(text);
-    }
-    masked.push_str(&text[kept..]);
-    Cow::Owned(masked)
-}
-
 /// Masks a manifest if it is a Secret. One that cannot be read and may be one is
 /// not shown at all.
 pub(super) fn mask_manifest(manifest: &mut String, annotations: &[String]) {
@@ -194,21 +169,6 @@ mod tests {
     use super::*;
 
     const CANARY: &str = "canary-4711";
-
-    #[test]
-    fn passwords_in_addresses_are_masked_wherever_they_stand() {
-        for (text, masked) in [
-            ("https://u:p@h/x", "https://u:******@h/x"),
-            ("a https://u:p@h, b http://v:q@i.", "a https://u:******@h, b http://v:******@i."),
-            ("{\"url\":\"https://u:p:q@h\"}", "{\"url\":\"https://u:******@h\"}"),
-            ("https://:p@h", "https://:******@h"),
-        ] {
-            assert_eq!(mask(text), masked);
-        }
-        for text in ["https://h/x", "https://u@h/x", "ssh://git@h:22/x", "git@h:x", "https://h:8080/a@b", "x://", ""] {
-            assert_eq!(mask(text), text);
-        }
-    }
 
     #[test]
     fn no_part_of_an_application_shows_a_password() {

@@ -4,21 +4,19 @@
 //! mask; where a client gives back what it was shown, what is stored stays.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::ApplicationSet;
-use regex::Regex;
 use serde_json::Value;
 
-const MASK: &str = "******";
+use crate::redact::mask;
 
 /// The ApplicationSet as clients see it.
 pub(super) fn shown(set: &ApplicationSet) -> ApplicationSet {
     let mut set = set.clone();
     set.metadata_mut().managed_fields.clear();
     through_texts(&mut set, &mut |text| {
-        if let Cow::Owned(masked) = masked(text) {
+        if let Cow::Owned(masked) = mask(text) {
             *text = masked;
         }
     });
@@ -29,7 +27,7 @@ pub(super) fn shown(set: &ApplicationSet) -> ApplicationSet {
 pub(super) fn restore(given: &mut ApplicationSet, stored: &ApplicationSet) {
     let mut originals = Vec::new();
     through_texts(&mut stored.clone(), &mut |text| {
-        if let Cow::Owned(masked) = masked(text) {
+        if let Cow::Owned(masked) = mask(text) {
             originals.push((masked, text.clone()));
         }
     });
@@ -38,15 +36,6 @@ pub(super) fn restore(given: &mut ApplicationSet, stored: &ApplicationSet) {
             text.clone_from(original);
         }
     });
-}
-
-/// The text with the passwords of all addresses in it replaced.
-fn masked(text: &str) -> Cow<'_, str> {
-    static PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
-        let pattern = r#"://([^/?#"'<>\\\s:@]*):[^/?#"'<>\\\s]+@"#;
-        Regex::new(pattern).expect("the pattern is a regular expression")
-    });
-    PASSWORD.replace_all(text, format!("://$1:{MASK}@"))
 }
 
 /// Visits every text of an ApplicationSet.
