@@ -11,7 +11,6 @@ mod drawing;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use argosy_home::NamespacePatterns;
 use argosy_model::AppKey;
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::{Application, ApplicationStatus};
@@ -100,10 +99,7 @@ fn look(shared: &Shared, question: &Question) -> Result<Shown, InvalidName> {
     let mut namespace = home.namespace();
     if let Some(given) = &question.namespace {
         must(is_label(given))?;
-        let settings = home.settings();
-        let patterns = shared.options.application_namespaces.as_ref();
-        let patterns = patterns.unwrap_or(&settings.controller.application_namespaces);
-        shown.not_found = !NamespacePatterns::new(home.namespace(), patterns).admits(given);
+        shown.not_found = !shared.namespaces().admits(given);
         namespace = given;
     }
     if let Some(name) = question.name.as_ref().filter(|_| !shown.not_found) {

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use argosy_home::{Clock, EventWriter, Home};
+use argosy_home::{Clock, EventWriter, Home, NamespacePatterns};
+use argosy_model::AppKey;
 use http::HeaderMap;
 use tonic::Response;
 
@@ -35,6 +36,19 @@ pub(crate) struct Shared {
 // === impl Shared ===
 
 impl Shared {
+    /// An application or ApplicationSet by what requests say of it: without a
+    /// namespace it is in the control plane's.
+    pub(crate) fn key(&self, namespace: &str, name: &str) -> AppKey {
+        AppKey::new(if namespace.is_empty() { self.home.namespace() } else { namespace }, name)
+    }
+
+    /// The namespaces in which applications and ApplicationSets are served.
+    pub(crate) fn namespaces(&self) -> NamespacePatterns {
+        let settings = self.home.settings();
+        let patterns = self.options.application_namespaces.as_ref();
+        NamespacePatterns::new(self.home.namespace(), patterns.unwrap_or(&settings.controller.application_namespaces))
+    }
+
     /// A random version-4 UUID.
     pub(crate) fn uuid(&self) -> String {
         let mut bytes = [0u8; 16];

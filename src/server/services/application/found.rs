@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use argosy_home::NamespacePatterns;
 use argosy_model::AppKey;
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::{AppProject, Application};
@@ -70,7 +69,7 @@ impl Service {
         named: Named<'_>,
         read: Read,
     ) -> Result<Found, Status> {
-        let key = self.key(named.namespace, named.name);
+        let key = self.shared.key(named.namespace, named.name);
         if !named.project.is_empty() {
             let object = self.shared.application_object(named.project, &key);
             if !self.shared.permits(caller, resource::APPLICATIONS, action, &object) {
@@ -128,29 +127,15 @@ impl Service {
         })
     }
 
-    /// An application by what requests say of it.
-    pub(super) fn key(&self, namespace: &str, name: &str) -> AppKey {
-        let home = self.shared.home.namespace();
-        AppKey::new(if namespace.is_empty() { home } else { namespace }, name)
-    }
-
     /// The key of an application's object, which may say no namespace.
     pub(super) fn key_of(&self, app: &Application) -> AppKey {
         let metadata = app.metadata();
-        self.key(&metadata.namespace, &metadata.name)
-    }
-
-    /// The namespaces in which applications are served.
-    pub(super) fn namespaces(&self) -> NamespacePatterns {
-        let settings = self.shared.home.settings();
-        let patterns = self.shared.options.application_namespaces.as_ref();
-        let patterns = patterns.unwrap_or(&settings.controller.application_namespaces);
-        NamespacePatterns::new(self.shared.home.namespace(), patterns)
+        self.shared.key(&metadata.namespace, &metadata.name)
     }
 
     /// Whether applications in the namespace are served.
     pub(super) fn serves(&self, namespace: &str) -> bool {
-        namespace == self.shared.home.namespace() || self.namespaces().admits(namespace)
+        namespace == self.shared.home.namespace() || self.shared.namespaces().admits(namespace)
     }
 
     pub(super) async fn read(&self, key: &AppKey, read: Read) -> Result<Arc<Application>, Status> {

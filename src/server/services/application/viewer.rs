@@ -34,7 +34,7 @@ impl<'a> Grounds<'a> {
         let names = service.shared.home.projects().list().into_iter().map(|(key, _)| key.name.to_string());
         let projects = names.filter_map(|name| Some((name.clone(), service.shared.project_policy(&name)?)));
         Self {
-            namespaces: service.namespaces(),
+            namespaces: service.shared.namespaces(),
             projects: projects.collect(),
             sees_everything: caller.is_everybody(),
             policy,

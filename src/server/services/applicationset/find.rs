@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use argosy_home::{Error, NamespacePatterns, Store};
+use argosy_home::{Error, Store};
 use argosy_model::{AppKey, names};
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::ApplicationSet;
@@ -34,7 +34,7 @@ impl Service {
         namespace: &str,
         name: &str,
     ) -> Result<(AppKey, ApplicationSet), Status> {
-        let key = self.key(namespace, name);
+        let key = self.shared.key(namespace, name);
         self.must_serve(&key)?;
         let raw = match self.shared.home.get_raw::<ApplicationSet>(&key).await {
             Ok(raw) => Some(raw),
@@ -88,27 +88,13 @@ impl Service {
     /// The name of an ApplicationSet in the policy language.
     fn object(&self, set: &ApplicationSet) -> String {
         let metadata = set.metadata();
-        self.shared.application_object(project(set), &self.key(&metadata.namespace, &metadata.name))
-    }
-
-    /// An ApplicationSet by what requests say of it.
-    pub(super) fn key(&self, namespace: &str, name: &str) -> AppKey {
-        let home = self.shared.home.namespace();
-        AppKey::new(if namespace.is_empty() { home } else { namespace }, name)
-    }
-
-    /// The namespaces in which ApplicationSets are served: those of applications.
-    pub(super) fn namespaces(&self) -> NamespacePatterns {
-        let settings = self.shared.home.settings();
-        let patterns = self.shared.options.application_namespaces.as_ref();
-        let patterns = patterns.unwrap_or(&settings.controller.application_namespaces);
-        NamespacePatterns::new(self.shared.home.namespace(), patterns)
+        self.shared.application_object(project(set), &self.shared.key(&metadata.namespace, &metadata.name))
     }
 
     /// # Errors
     /// `PermissionDenied` for a namespace that is not served.
     pub(super) fn must_serve(&self, key: &AppKey) -> Result<(), Status> {
-        if self.namespaces().admits(&key.namespace) {
+        if self.shared.namespaces().admits(&key.namespace) {
             return Ok(());
         }
         Err(Status::permission_denied(format!("namespace '{}' is not permitted", key.namespace)))

@@ -26,7 +26,7 @@ impl Service {
         query: &ApplicationSetListQuery,
     ) -> Result<ApplicationSetList, Status> {
         let selector = selector(&query.selector)?;
-        let namespaces = self.namespaces();
+        let namespaces = self.shared.namespaces();
         let sets = self.known().await?.list();
         let latest = sets.iter().map(|(_, set)| version(set)).max().unwrap_or(0);
         let mut wanted: Vec<_> = sets

@@ -107,7 +107,7 @@ impl Watch {
 
     fn may_see(&self, set: &ApplicationSet) -> bool {
         let service = Service::new(self.shared.clone());
-        service.namespaces().admits(&set.metadata().namespace) && service.permits(&self.caller, action::GET, set)
+        self.shared.namespaces().admits(&set.metadata().namespace) && service.permits(&self.caller, action::GET, set)
     }
 }
 

@@ -76,7 +76,7 @@ impl Service {
     async fn may_create(&self, caller: &Caller, set: &ApplicationSet) -> Result<AppKey, Status> {
         check::validate(set)?;
         let metadata = set.metadata();
-        let key = self.key(&metadata.namespace, &metadata.name);
+        let key = self.shared.key(&metadata.namespace, &metadata.name);
         self.must_serve(&key)?;
         let within = |status: Status| {
             let message = status.message();
