@@ -30,7 +30,6 @@ pub use explain::{Explanation, RuleReason};
 pub use line::LineFault;
 pub use permissions::{Permissions, ProjectPermissions};
 pub use policy::{Policy, PolicyError, Sources, policy_text, validate_policy};
-use project_policy::PROJECT_RESOURCES;
 pub use project_policy::ProjectPolicy;
 pub use rules::Origin;
 pub use subject::{Subject, groups_from_claims};

@@ -158,10 +158,11 @@ fn hand_out(shared: &Shared, token: &str, place: Place, headers: &mut HeaderMap)
         headers.insert(RENEW, value);
     }
     if place == Place::Cookie {
-        for cookie in shared.cookies(token).unwrap_or_default() {
-            if let Ok(value) = HeaderValue::from_str(&cookie) {
-                headers.append(SET_COOKIE, value);
-            }
+        match shared.cookies(token) {
+            Ok(cookies) => headers
+                .extend(cookies.iter().filter_map(|cookie| Some((SET_COOKIE, HeaderValue::from_str(cookie).ok()?)))),
+            // The old session goes on until it expires.
+            Err(error) => tracing::warn!(%error, "a renewed session does not fit into cookies"),
         }
     }
 }

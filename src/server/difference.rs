@@ -2,21 +2,32 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use serde_json::Value;
+use tonic::Status;
 
 /// What is said to somebody who creates what exists with another specification;
 /// `None` where both are the same.
-pub(crate) fn refusal(entity: &str, existing: &Value, wanted: &Value) -> Option<String> {
+///
+/// # Errors
+/// `Internal` when one of them cannot be written as JSON, and so not be compared.
+pub(crate) fn refusal<T: Serialize>(entity: &str, existing: &T, wanted: &T) -> Result<Option<String>, Status> {
+    let json = |specification| {
+        serde_json::to_value(specification).map_err(|error| {
+            tracing::warn!(entity, %error, "a specification cannot be written as JSON");
+            Status::internal(format!("the {entity} cannot be compared with the one that exists"))
+        })
+    };
     let mut keys = BTreeSet::new();
-    collect(existing, wanted, "", &mut keys);
+    collect(&json(existing)?, &json(wanted)?, "", &mut keys);
     if keys.is_empty() {
-        return None;
+        return Ok(None);
     }
     let keys: Vec<String> = keys.into_iter().collect();
-    Some(format!(
+    Ok(Some(format!(
         "existing {entity} spec is different; use upsert flag to force update; difference in keys {:?}",
         keys.join(",")
-    ))
+    )))
 }
 
 /// Paths at which the two differ, by their JSON names.
@@ -43,8 +54,8 @@ mod tests {
 
     #[test]
     fn the_paths_that_differ_are_named_and_equal_specifications_are_not_refused() {
-        assert_eq!(refusal("project", &json!({"a": 1}), &json!({"a": 1})), None);
-        let message = refusal("project", &json!({"a": {"b": 1}, "c": 2}), &json!({"a": {"b": 2}})).unwrap();
+        assert_eq!(refusal("project", &json!({"a": 1}), &json!({"a": 1})).unwrap(), None);
+        let message = refusal("project", &json!({"a": {"b": 1}, "c": 2}), &json!({"a": {"b": 2}})).unwrap().unwrap();
         assert!(message.ends_with(r#"difference in keys "a.b,c""#), "{message}");
     }
 }

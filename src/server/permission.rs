@@ -31,7 +31,6 @@ pub(crate) mod resource {
 
 /// Actions of the policy language.
 pub(crate) mod action {
-    pub(crate) const ACTION: &str = "action";
     pub(crate) const CREATE: &str = "create";
     pub(crate) const DELETE: &str = "delete";
     pub(crate) const GET: &str = "get";

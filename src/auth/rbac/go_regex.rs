@@ -154,6 +154,7 @@ impl<'a> Translation<'a> {
         match self.class_escape()? {
             ClassItem::One(c) => self.literal(c),
             ClassItem::Set(set) => {
+                // Writing to a text cannot fail; so below.
                 let _ = write!(self.out, "[{set}]");
             }
         }

@@ -1,6 +1,10 @@
 //! What objects are called in policies. Projects, accounts and extensions have their
 //! name; certificates and keys have none.
 
+/// Resources whose objects have the name of an application. That of a cluster has
+/// three parts too: `https://host`.
+const NAMED_AS_APPLICATIONS: [&str; 4] = ["applications", "applicationsets", "logs", "exec"];
+
 /// An application, and the application set, logs and terminals of one:
 /// `project/name`, or `project/namespace/name` where the namespace is another than
 /// that of the control plane.
@@ -18,12 +22,12 @@ pub fn scoped(project: &str, address: &str) -> String {
     if project.is_empty() { address.to_owned() } else { format!("{project}/{address}") }
 }
 
-/// An object as a person names it: one of a project that names the control plane's
-/// namespace is named without.
+/// An object as a person names it: an application of the control plane's namespace
+/// is named without it.
 pub fn normalized(resource: &str, object: &str, control_plane_namespace: &str) -> String {
     let parts: Vec<&str> = object.split('/').collect();
     match parts[..] {
-        [project, namespace, name] if super::PROJECT_RESOURCES.contains(&resource) => {
+        [project, namespace, name] if NAMED_AS_APPLICATIONS.contains(&resource) => {
             application(project, namespace, name, control_plane_namespace)
         }
         _ => object.to_owned(),

@@ -10,8 +10,7 @@ use super::roles::Roles;
 use super::rules::{Origin, Rules};
 
 /// The resources whose objects begin with a project.
-pub(super) const PROJECT_RESOURCES: [&str; 6] =
-    ["applicationsets", "applications", "repositories", "clusters", "logs", "exec"];
+const PROJECT_RESOURCES: [&str; 6] = ["applicationsets", "applications", "repositories", "clusters", "logs", "exec"];
 
 /// What the roles of a project allow and deny, within the project.
 #[derive(Debug)]

@@ -86,6 +86,21 @@ fn the_first_password_uses_all_letters_and_all_bytes() {
     assert!(Pattern::compile("").expect("compiles").check(mixed.expose()).is_ok());
 }
 
+#[test]
+fn a_first_password_has_its_length_and_only_its_letters() {
+    let mut next = 0u8;
+    for _ in 0..50 {
+        let random = std::array::from_fn(|_| {
+            next = next.wrapping_add(21);
+            next
+        });
+        let password = password::initial(&random);
+        let password = password.expose();
+        assert_eq!(password.len(), 16);
+        assert!(password.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{password}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_breaks_reading_a_hash(text in any::<String>(), like in "\\$2[abxy]\\$[0-9]{2}\\$[./A-Za-z0-9]{53}") {

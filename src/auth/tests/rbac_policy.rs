@@ -258,4 +258,5 @@ fn objects_are_named_with_their_project() {
     assert_eq!(object::normalized("applications", "p/argocd/a", "argocd"), "p/a");
     assert_eq!(object::normalized("applications", "p/team/a", "argocd"), "p/team/a");
     assert_eq!(object::normalized("accounts", "p/argocd/a", "argocd"), "p/argocd/a");
+    assert_eq!(object::normalized("clusters", "https://k8s", "argocd"), "https://k8s");
 }

@@ -93,6 +93,8 @@ pub(super) async fn details(
     let located = lent.mirror.locate(&source, request.no_cache).await.map_err(|e| refusal::of_repository(&e))?;
     let enabled = enabled_types(shared);
     let app = request.app_name.clone();
+    let source = serde_json::to_value(&*source)
+        .map_err(|error| Status::internal(format!("the source cannot be written as JSON: {error}")))?;
     let work = tokio::task::spawn_blocking(move || {
         let tree = located.tree().map_err(|e| refusal::of_repository(&e))?;
         details::of(&tree, &source, &app, enabled).map_err(|e| Status::invalid_argument(argosy_render::report(&e)))

@@ -19,7 +19,7 @@ use crate::views::Seen;
 /// caller's own deadline.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An application that exists.
+/// An application that exists in a namespace that is served.
 pub(super) struct Subject {
     pub(super) key: AppKey,
     pub(super) app: Arc<Application>,

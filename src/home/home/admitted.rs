@@ -56,6 +56,7 @@ pub(super) async fn watch_admitted<T: CustomResource + Watched>(
             watches.spawn(fill(client.clone(), target, seed ^ i, store.clone(), owned));
         }
         loop {
+            // The sender lives as long as this home: it cannot have gone.
             let _ = settings.changed().await;
             let next = current(&settings.borrow_and_update());
             if next != patterns {

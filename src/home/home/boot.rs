@@ -1,6 +1,7 @@
 //! The first start of an installation: what is missing is made, what is there is
 //! left as it is, and replicas that start at once agree.
 
+use argosy_auth::password;
 use argosy_model::{AppKey, names, object};
 use argosy_proto::meta::Time;
 use argosy_proto::v1alpha1::{AppProject, AppProjectSpec, ApplicationDestination, ClusterResourceRestrictionItem};
@@ -24,10 +25,6 @@ const PENDING: &str = "argosy.dev/pending";
 const ADMIN_HASH: &str = "admin.password";
 const ADMIN_MTIME: &str = "admin.passwordMtime";
 const SERVER_KEY: &str = "server.secretkey";
-
-/// Length of a first password: 16 characters out of 63, some 95 bits.
-const LENGTH: usize = 16;
-const LETTERS: &[u8; 63] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-";
 
 /// What the first start found and made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,7 +136,9 @@ impl Home {
     /// pending there. `None` when `admin` has got one meanwhile.
     async fn propose_password(&self, random: &mut (dyn FnMut(&mut [u8]) + Send)) -> Result<Option<String>> {
         let place = self.core_place(Core::Secret, INITIAL_PASSWORD);
-        let fresh = new_password(random);
+        let mut bytes = [0; 64];
+        random(&mut bytes);
+        let fresh = password::initial(&bytes);
         loop {
             let current = match self.ask(&Call::get(place.object())).await {
                 Err(Error::NotFound(_)) => None,
@@ -159,7 +158,7 @@ impl Home {
             }
             let mut next = current.clone().unwrap_or_else(|| Core::Secret.bare(INITIAL_PASSWORD));
             Core::Secret.edit_data(&mut next, |data| {
-                data.insert(PASSWORD.to_owned(), fresh.clone());
+                data.insert(PASSWORD.to_owned(), fresh.expose().clone());
                 Ok::<_, Error>(())
             })?;
             object::set_annotation(&mut next, PENDING, "true");
@@ -170,7 +169,7 @@ impl Home {
             match self.ask(&call).await {
                 // Each round means that another replica has got further.
                 Err(Error::Conflict(_) | Error::AlreadyExists(_) | Error::NotFound(_)) => {}
-                other => return other.map(|_| Some(fresh)),
+                other => return other.map(|_| Some(fresh.expose().clone())),
             }
         }
     }
@@ -235,38 +234,9 @@ fn default_project() -> AppProject {
     project
 }
 
-/// Every letter equally likely: of the 64 values of six bits the last is thrown away.
-fn new_password(random: &mut (dyn FnMut(&mut [u8]) + Send)) -> String {
-    let mut password = String::with_capacity(LENGTH);
-    while password.len() < LENGTH {
-        let mut byte = [0];
-        random(&mut byte);
-        if let Some(letter) = LETTERS.get(usize::from(byte[0] & 63)) {
-            password.push(char::from(*letter));
-        }
-    }
-    password
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_first_password_has_its_length_and_only_its_letters() {
-        let mut next = 0u8;
-        let mut random = |buffer: &mut [u8]| {
-            for byte in buffer {
-                next = next.wrapping_add(21);
-                *byte = next;
-            }
-        };
-        for _ in 0..50 {
-            let password = new_password(&mut random);
-            assert_eq!(password.len(), LENGTH);
-            assert!(password.bytes().all(|b| LETTERS.contains(&b)), "{password}");
-        }
-    }
 
     #[test]
     fn the_default_project_permits_everything_and_says_nothing_else() {

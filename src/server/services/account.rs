@@ -23,9 +23,6 @@ use crate::gateway::{self, Gateway};
 use crate::permission::{action, resource};
 use crate::shared::Shared;
 
-/// Resources whose objects begin with a project, and may name a namespace.
-const IN_PROJECTS: [&str; 4] = ["applications", "applicationsets", "logs", "exec"];
-
 /// See the module's page.
 pub(crate) struct Service {
     shared: Arc<Shared>,
@@ -71,12 +68,7 @@ impl AccountService for Service {
         let CanIRequest { resource, action, subresource } = request.into_inner();
         known_word(ACTIONS, &action)?;
         known_word(RESOURCES, &resource)?;
-        let object = match subresource.split('/').collect::<Vec<_>>()[..] {
-            [project, namespace, name] if IN_PROJECTS.contains(&&*resource) => {
-                object::application(project, namespace, name, self.shared.home.namespace())
-            }
-            _ => subresource,
-        };
+        let object = object::normalized(&resource, &subresource, self.shared.home.namespace());
         let value = if self.shared.permits(&caller, &resource, &action, &object) { "yes" } else { "no" };
         Ok(Response::new(CanIResponse { value: value.to_owned() }))
     }

@@ -21,11 +21,6 @@ pub(crate) struct Service {
     shared: Arc<Shared>,
 }
 
-/// The policy language's object for a cluster.
-fn object(project: &str, server: &str) -> String {
-    if project.is_empty() { server.to_owned() } else { format!("{project}/{server}") }
-}
-
 // === impl Service ===
 
 impl Service {

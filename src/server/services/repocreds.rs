@@ -96,8 +96,7 @@ impl Service {
     ) -> Result<RepoCreds, Status> {
         let existing = self.shared.home.stored_repo_creds(&wanted.url, access);
         let existing = existing.ok_or_else(|| Status::aborted("the credentials have just been deleted, try again"))?;
-        let json = |creds: &RepoCreds| serde_json::to_value(creds).unwrap_or_default();
-        match difference::refusal("repository credentials", &json(&existing.to_repo_creds()), &json(&wanted)) {
+        match difference::refusal("repository credentials", &existing.to_repo_creds(), &wanted)? {
             None => Ok(named(&wanted)),
             Some(_) if upsert => self.replace(caller, wanted, access).await,
             Some(message) => Err(Status::invalid_argument(message)),

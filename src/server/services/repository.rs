@@ -26,11 +26,6 @@ pub(crate) struct Service {
     states: state::States,
 }
 
-/// The policy language's object for a repository.
-pub(super) fn object(project: &str, url: &str) -> String {
-    if project.is_empty() { url.to_owned() } else { format!("{project}/{url}") }
-}
-
 // === impl Service ===
 
 impl Service {

@@ -2,7 +2,6 @@
 //! files of a chart, the images a kustomization names.
 
 use argosy_proto::repository::{DirectoryAppSpec, HelmAppSpec, KustomizeAppSpec, RepoAppDetailsResponse};
-use argosy_proto::v1alpha1::ApplicationSource;
 use argosy_render::source::detect;
 use argosy_render::tree::clean_path;
 use argosy_render::{EnabledTypes, EntryKind, Error, SourceSpec, SourceType, Tree, TreeError, yaml};
@@ -11,20 +10,20 @@ use serde_json::Value;
 /// Largest file read.
 const LARGEST: u64 = 4 << 20;
 
-/// Reads a source's folder. Of a chart, parameters are not told apart, for that
+/// Reads the folder of a source, given as JSON. Of a chart, parameters are not told apart, for that
 /// is for Helm to do; of a kustomization only images are seen that it replaces.
 pub(super) fn of(
     tree: &dyn Tree,
-    source: &ApplicationSource,
+    source: &Value,
     app: &str,
     enabled: EnabledTypes,
 ) -> Result<RepoAppDetailsResponse, Error> {
-    let json = serde_json::to_value(source).unwrap_or_default();
-    let path = clean_path(&source.path)?;
+    let named = source["path"].as_str().unwrap_or("");
+    let path = clean_path(named)?;
     if tree.tree_id(&path)?.is_none() {
-        return Err(Error::PathMissing { path: source.path.clone() });
+        return Err(Error::PathMissing { path: named.to_owned() });
     }
-    let merged = argosy_render::source::merge_overrides(tree, &path, app, &json)?;
+    let merged = argosy_render::source::merge_overrides(tree, &path, app, source)?;
     let kind = detect(tree, &path, &SourceSpec::from_json(&merged)?, enabled)?;
     let mut details = RepoAppDetailsResponse { r#type: kind.as_str().to_owned(), ..RepoAppDetailsResponse::default() };
     match kind {
@@ -93,10 +92,10 @@ fn read(tree: &dyn Tree, path: &str, file: &str) -> Result<Option<Vec<u8>>, Erro
 mod tests {
     use super::*;
     use argosy_render::MemoryTree;
+    use serde_json::json;
 
     fn details(tree: &MemoryTree, path: &str) -> RepoAppDetailsResponse {
-        let source = ApplicationSource { path: path.to_owned(), ..ApplicationSource::default() };
-        of(tree, &source, "app", EnabledTypes::default()).expect("details")
+        of(tree, &json!({"path": path}), "app", EnabledTypes::default()).expect("details")
     }
 
     #[test]
@@ -118,8 +117,7 @@ mod tests {
         assert_eq!(helm.values, "a: 1\n");
         assert_eq!(details(&tree, "kustom").kustomize.expect("a kustomization").images, ["b:v2", "c@sha256:1"]);
         assert_eq!(details(&tree, "plain").r#type, "Directory");
-        let missing = ApplicationSource { path: "nowhere".into(), ..ApplicationSource::default() };
-        let error = of(&tree, &missing, "app", EnabledTypes::default()).expect_err("no such path");
+        let error = of(&tree, &json!({"path": "nowhere"}), "app", EnabledTypes::default()).expect_err("no such path");
         assert_eq!(error.to_string(), "nowhere: app path does not exist");
     }
 }

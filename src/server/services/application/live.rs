@@ -4,6 +4,7 @@
 //! a permission of its own, `update/<group>/<kind>/<namespace>/<name>`, unless the
 //! setting lets that of the application stand for those of its objects.
 
+use argosy_auth::rbac::object::{custom_action, resource_action};
 use argosy_home::events::Reason;
 use argosy_model::names;
 use argosy_proto::application::{
@@ -83,7 +84,7 @@ impl<'a> Object<'a> {
 
     /// The permission that is about this object alone.
     fn action(&self, verb: &str) -> String {
-        [verb, self.group, self.kind, self.namespace, self.name].join("/")
+        resource_action(verb, self.group, self.kind, self.namespace, self.name)
     }
 }
 
@@ -179,7 +180,7 @@ impl Service {
         request: &ResourceActionRunRequestV2,
     ) -> Result<ApplicationResponse, Status> {
         let object = object!(request);
-        let permission = [action::ACTION, object.group, object.kind, &request.action].join("/");
+        let permission = custom_action(object.group, object.kind, &request.action);
         let Live { found, object: at, mut owner, is_self } = self.live(caller, &permission, &object).await?;
         let message = if is_self {
             format!("ran action {}", request.action)

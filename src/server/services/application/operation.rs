@@ -131,11 +131,8 @@ pub(super) fn revisions_to_resolve(app: &Application, request: &ApplicationSyncR
 }
 
 /// The operation that a sync becomes. `resolved` has an entry per source, and none
-/// for manifests that the caller brings.
-///
-/// # Errors
-/// None of its own; the checks of [`Question`] come before.
-pub(super) fn plan_sync(question: &Question<'_>, resolved: &[ResolvedRevision]) -> Result<Plan, Status> {
+/// for manifests that the caller brings. The checks of [`Question`] come before.
+pub(super) fn plan_sync(question: &Question<'_>, resolved: &[ResolvedRevision]) -> Plan {
     let (spec, request) = (question.spec(), question.request);
     let several = has_several_sources(&spec);
     let revisions: Vec<String> = resolved.iter().map(|item| item.revision.clone()).collect();
@@ -159,7 +156,7 @@ pub(super) fn plan_sync(question: &Question<'_>, resolved: &[ResolvedRevision]) 
         info: request.infos.clone(),
         retry: request.retry_strategy.clone().or(policy.retry),
     };
-    Ok(Plan { operation, announcement: None })
+    Plan { operation, announcement: None }
 }
 
 /// The operation that a rollback becomes. `qualified` names the application.

@@ -24,7 +24,7 @@ fn sync(app: &Application, project: &AppProject, request: ApplicationSyncRequest
         let wanted = revisions_to_resolve(app, &request)?;
         question.check_revisions(&wanted)?;
         let resolved: Vec<_> = wanted.revisions.iter().map(|_| resolved("c0ffee")).collect();
-        plan_sync(&question, if question.is_local() { &[] } else { &resolved })
+        Ok(plan_sync(&question, if question.is_local() { &[] } else { &resolved }))
     });
     plan.map_err(|status| status.message().to_owned())
 }

@@ -83,7 +83,7 @@ impl Service {
         }
         question.check_revisions(&wanted)?;
         let resolved = if question.is_local() { Vec::new() } else { self.resolve(found, wanted.revisions).await? };
-        plan_sync(&question, &resolved)
+        Ok(plan_sync(&question, &resolved))
     }
 
     /// The commits that revisions mean now: nobody's memory of them counts.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use argosy_auth::rbac::object::scoped;
 use argosy_home::{ClusterSecret, Error};
 use argosy_model::names;
 use argosy_proto::cluster::{ClusterCreateRequest, ClusterQuery, ClusterResponse, ClusterUpdateRequest};
@@ -11,7 +12,7 @@ use argosy_proto::peer::ClusterRef;
 use argosy_proto::v1alpha1::{Cluster, ClusterConfig};
 use tonic::Status;
 
-use super::{Service, object};
+use super::Service;
 use crate::caller::Caller;
 use crate::difference;
 use crate::peers::told;
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Service {
     pub(super) async fn declare(&self, caller: &Caller, request: ClusterCreateRequest) -> Result<Cluster, Status> {
         let wanted = payload(request.cluster)?;
-        self.shared.enforce(caller, resource::CLUSTERS, action::CREATE, &object(&wanted.project, &wanted.server))?;
+        self.shared.enforce(caller, resource::CLUSTERS, action::CREATE, &scoped(&wanted.project, &wanted.server))?;
         self.may_borrow(caller, action::CREATE, &wanted)?;
         self.reach(&wanted).await?;
         match self.shared.home.create_cluster(&wanted).await {
@@ -54,8 +55,7 @@ impl Service {
     async fn meet(&self, caller: &Caller, wanted: Cluster, upsert: bool) -> Result<Cluster, Status> {
         let query = ClusterQuery { server: wanted.server.clone(), ..Default::default() };
         let existing = self.find(caller, &query, action::UPDATE)?;
-        let json = |cluster: &Cluster| serde_json::to_value(comparable(cluster)).unwrap_or_default();
-        match difference::refusal("cluster", &json(&existing.to_cluster()), &json(&wanted)) {
+        match difference::refusal("cluster", &comparable(&existing.to_cluster()), &comparable(&wanted))? {
             None => Ok(self.answer(&existing).await),
             Some(_) if upsert => {
                 let update = ClusterUpdateRequest { cluster: Some(wanted), ..Default::default() };
@@ -76,7 +76,7 @@ impl Service {
             taken(existing.to_cluster(), wanted, &updated_fields)
         };
         // Who moves a cluster into a project must be allowed to change it there too.
-        let moved = object(&wanted.project, &existing.server);
+        let moved = scoped(&wanted.project, &existing.server);
         if !self.shared.permits(caller, resource::CLUSTERS, action::UPDATE, &moved) {
             return Err(permission_denied());
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use argosy_auth::rbac::object::scoped;
 use argosy_home::ClusterSecret;
 use argosy_proto::cluster::ClusterQuery;
 use argosy_proto::peer::ClusterRef;
@@ -10,7 +11,7 @@ use argosy_proto::v1alpha1::{Cluster, ClusterInfo, ClusterList, ConnectionState}
 use futures::future::join_all;
 use tonic::Status;
 
-use super::{Service, object};
+use super::Service;
 use crate::caller::Caller;
 use crate::peers::told;
 use crate::permission::{action, permission_denied, resource};
@@ -42,7 +43,7 @@ impl Service {
     }
 
     pub(super) fn may(&self, caller: &Caller, action: &str, known: &ClusterSecret) -> bool {
-        self.shared.permits(caller, resource::CLUSTERS, action, &object(&known.project, &known.server))
+        self.shared.permits(caller, resource::CLUSTERS, action, &scoped(&known.project, &known.server))
     }
 
     /// The cluster a query means, if the caller may do that with it. One that does

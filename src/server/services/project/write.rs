@@ -173,8 +173,7 @@ fn payload(project: Option<AppProject>) -> Result<AppProject, Status> {
 
 /// Creating what is there already is fine as long as it is the same.
 fn same_or_refused(existing: AppProject, wanted: &AppProject) -> Result<AppProject, Status> {
-    let json = |project: &AppProject| serde_json::to_value(&project.spec).unwrap_or_default();
-    match difference::refusal("project", &json(&existing), &json(wanted)) {
+    match difference::refusal("project", &existing.spec, &wanted.spec)? {
         None => Ok(existing),
         Some(message) => Err(Status::invalid_argument(message)),
     }

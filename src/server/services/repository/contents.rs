@@ -1,5 +1,6 @@
 //! What is in a repository, for those who may make applications of it.
 
+use argosy_auth::rbac::object::scoped;
 use argosy_home::RepoCredentials;
 use argosy_model::{AppKey, names};
 use argosy_proto::peer::{AppDetailsRequest, ListAppsRequest, RepositoryRequest};
@@ -9,7 +10,7 @@ use argosy_proto::repository::{
 use argosy_proto::v1alpha1::{Application, ApplicationSource, Repository};
 use tonic::Status;
 
-use super::{Service, object};
+use super::Service;
 use crate::caller::Caller;
 use crate::peers::told;
 use crate::permission::{action, permission_denied, resource};
@@ -31,7 +32,7 @@ impl Service {
 
     pub(super) async fn apps(&self, caller: &Caller, query: RepoAppsQuery) -> Result<RepoAppsResponse, Status> {
         self.readable(caller, &query.repo, &query.app_project)?;
-        let app = object(&query.app_project, &query.app_name);
+        let app = scoped(&query.app_project, &query.app_name);
         let may = |action| self.shared.permits(caller, resource::APPLICATIONS, action, &app);
         if !may(action::CREATE) && !may(action::UPDATE) {
             return Err(permission_denied());
@@ -49,7 +50,7 @@ impl Service {
     ) -> Result<RepoAppDetailsResponse, Status> {
         let source = query.source.ok_or_else(|| Status::invalid_argument("missing payload in request"))?;
         self.readable(caller, &source.repo_url, &query.app_project)?;
-        let app = object(&query.app_project, &query.app_name);
+        let app = scoped(&query.app_project, &query.app_name);
         self.shared.enforce(caller, resource::APPLICATIONS, action::GET, &app)?;
         match self.application(&query.app_name) {
             None => self.shared.enforce(caller, resource::APPLICATIONS, action::CREATE, &app)?,
@@ -70,7 +71,7 @@ impl Service {
     /// The credentials a repository is read with, if the caller may see it.
     fn readable(&self, caller: &Caller, url: &str, project: &str) -> Result<RepoCredentials, Status> {
         let known = self.shared.home.repositories().resolve(url, project);
-        self.shared.enforce(caller, resource::REPOSITORIES, action::GET, &object(&known.project, url))?;
+        self.shared.enforce(caller, resource::REPOSITORIES, action::GET, &scoped(&known.project, url))?;
         Ok(known)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use argosy_auth::rbac::object::scoped;
 use argosy_home::{Access, Error, RepoCredentials};
 use argosy_model::git_url;
 use argosy_proto::peer::RepositoryRequest;
@@ -10,7 +11,7 @@ use argosy_proto::v1alpha1::{Repository, RepositoryList};
 use futures::future::join_all;
 use tonic::Status;
 
-use super::{Service, object};
+use super::Service;
 use crate::caller::Caller;
 use crate::permission::{action, permission_denied};
 use crate::services::repocreds::resource_of;
@@ -47,7 +48,7 @@ impl Service {
             Access::Write => all.declared_for_writing(),
         };
         let may = |known: &&Arc<RepoCredentials>| {
-            self.shared.permits(caller, resource_of(access), action::GET, &object(&known.project, &known.url))
+            self.shared.permits(caller, resource_of(access), action::GET, &scoped(&known.project, &known.url))
         };
         declared.iter().filter(may).cloned().collect()
     }
@@ -83,7 +84,7 @@ impl Service {
         access: Access,
     ) -> Result<Repository, Status> {
         let wanted = payload(request.repo)?;
-        self.shared.enforce(caller, resource_of(access), action::CREATE, &object(&wanted.project, &wanted.repo))?;
+        self.shared.enforce(caller, resource_of(access), action::CREATE, &scoped(&wanted.project, &wanted.repo))?;
         // Whoever declares one for a project may not be able to reach it from here yet.
         if wanted.project.is_empty() || access == Access::Write {
             self.test(as_given(&wanted)).await?;
@@ -109,8 +110,7 @@ impl Service {
     ) -> Result<Repository, Status> {
         let existing = self.shared.home.stored_repository(&wanted.repo, &wanted.project, access);
         let existing = existing.ok_or_else(|| Status::aborted("the repository has just been deleted, try again"))?;
-        let json = |repository: &Repository| serde_json::to_value(comparable(repository)).unwrap_or_default();
-        match difference::refusal("repository", &json(&existing.to_repository()), &json(&wanted)) {
+        match difference::refusal("repository", &comparable(&existing.to_repository()), &comparable(&wanted))? {
             None => Ok(named(&wanted)),
             Some(_) if upsert => self.redeclare(caller, Some(wanted), access).await,
             Some(message) => Err(Status::invalid_argument(message)),
@@ -126,11 +126,11 @@ impl Service {
         let wanted = payload(wanted)?;
         let home = &self.shared.home;
         // First of all, so that the answer does not tell whether there is one.
-        let wanted_object = object(&wanted.project, &wanted.repo);
+        let wanted_object = scoped(&wanted.project, &wanted.repo);
         self.shared.enforce(caller, resource_of(access), action::UPDATE, &wanted_object)?;
         let existing = home.stored_repository(&wanted.repo, &wanted.project, access);
         let may = |known: &Arc<RepoCredentials>| {
-            let object = object(&known.project, &known.url);
+            let object = scoped(&known.project, &known.url);
             self.shared.permits(caller, resource_of(access), action::UPDATE, &object)
         };
         if !existing.as_ref().is_some_and(may) {
@@ -149,7 +149,7 @@ impl Service {
         access: Access,
     ) -> Result<RepoResponse, Status> {
         let found = self.find(caller, query, access)?;
-        let name = object(&found.project, &found.url);
+        let name = scoped(&found.project, &found.url);
         self.shared.enforce(caller, resource_of(access), action::DELETE, &name)?;
         self.states.forget(&found.url, &found.project);
         let deleted = self.shared.home.delete_repository(&found.url, &found.project, access).await;
@@ -164,7 +164,7 @@ impl Service {
         query: RepoAccessQuery,
         access: Access,
     ) -> Result<RepoResponse, Status> {
-        self.shared.enforce(caller, resource_of(access), action::CREATE, &object(&query.project, &query.repo))?;
+        self.shared.enforce(caller, resource_of(access), action::CREATE, &scoped(&query.project, &query.repo))?;
         self.test(as_given(&queried(query))).await?;
         Ok(RepoResponse {})
     }
