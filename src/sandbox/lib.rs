@@ -5,6 +5,7 @@
 //! are and how they behave, [`fields`] keeps who owns which field, [`serve`] speaks
 //! HTTP and calls the [`hooks`]. Time and randomness come from whoever starts it.
 
+pub mod cluster;
 pub mod controllers;
 pub mod failure;
 pub mod faults;
@@ -15,6 +16,7 @@ pub mod journal;
 pub mod kinds;
 pub mod lifecycle;
 mod pod_logs;
+mod private_file;
 pub mod rbac;
 pub mod reviews;
 pub mod serve;

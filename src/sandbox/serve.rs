@@ -39,6 +39,7 @@ use self::api::Api;
 use self::certificate::{Authority, Signed};
 use crate::hooks::Hooks;
 use crate::kinds::Kinds;
+use crate::private_file;
 use crate::stamp::{Clock, Random, Stamps};
 use crate::store::{DEFAULT_HISTORY, DiskError, Store};
 
@@ -154,6 +155,11 @@ impl Sandbox {
         Ok(Self { api, address, authority, shutdown, tasks })
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where it is: `https://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
@@ -240,20 +246,8 @@ fn keep_authority(folder: Option<&std::path::Path>) -> Result<Authority, StartEr
     let is_new = kept.is_none();
     let (authority, key_pem) = Authority::load(kept)?;
     if is_new {
-        write_private(&key, &key_pem).map_err(StartError::Folder)?;
+        private_file::write(&key, &key_pem).map_err(StartError::Folder)?;
         std::fs::write(&certificate, &authority.pem).map_err(StartError::Folder)?;
     }
     Ok(authority)
-}
-
-fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)?.write_all(text.as_bytes())
 }

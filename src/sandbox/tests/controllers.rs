@@ -111,10 +111,10 @@ fn comparable(status: &Value) -> Value {
 async fn workloads_come_to_rest_as_on_a_real_cluster() -> anyhow::Result<()> {
     let plane = ControlPlane::start(argosy_tests::Options { pods_become_ready: true, ..Default::default() }).await?;
     let real = plane.client().await?;
-    let (sandbox, _surroundings, _controllers) = inhabited::start().await?;
+    let cluster = inhabited::start().await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, sandbox.kubeconfig("admin", &["system:masters"])?)?;
+    std::fs::write(&file, cluster.admin_kubeconfig()?)?;
     let ours = plane.client_for(&file).await?;
     let workloads = workloads();
     let mut report = String::new();

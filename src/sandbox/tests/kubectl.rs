@@ -8,27 +8,24 @@ mod support;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use argosy_sandbox::controllers::{Controllers, Surroundings};
+use argosy_sandbox::cluster::Cluster;
 use argosy_sandbox::faults::{Fault, FaultRule};
-use argosy_sandbox::serve::Sandbox;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 struct World {
-    sandbox: Sandbox,
-    surroundings: Surroundings,
-    _controllers: Controllers,
+    cluster: Cluster,
     folder: tempfile::TempDir,
     kubectl: PathBuf,
 }
 
 impl World {
     async fn start() -> anyhow::Result<Self> {
-        let (sandbox, surroundings, _controllers) = inhabited::start().await?;
+        let cluster = inhabited::start().await?;
         let folder = tempfile::tempdir()?;
-        std::fs::write(folder.path().join("admin"), sandbox.kubeconfig("admin", &["system:masters"])?)?;
+        std::fs::write(folder.path().join("admin"), cluster.admin_kubeconfig()?)?;
         let kubectl = argosy_tests::tools::kubernetes_binaries()?.join("kubectl");
-        Ok(Self { sandbox, surroundings, _controllers, folder, kubectl })
+        Ok(Self { cluster, folder, kubectl })
     }
 
     /// Runs kubectl as whom a kubeconfig of the folder names, and gives what it prints.
@@ -117,7 +114,7 @@ async fn a_service_account_may_what_its_role_says() -> anyhow::Result<()> {
         .await
         .map_err(anyhow::Error::msg)?;
     let token = token["status"]["token"].as_str().context("a token")?;
-    std::fs::write(world.folder.path().join("bot"), world.sandbox.kubeconfig_with_token(token))?;
+    std::fs::write(world.folder.path().join("bot"), world.cluster.sandbox().kubeconfig_with_token(token))?;
     let may = async |resource: &str| {
         let asked = json!({"verb": "list", "resource": resource, "namespace": "team"});
         let body = json!({"spec": {"resourceAttributes": asked}});
@@ -142,11 +139,11 @@ async fn a_service_account_may_what_its_role_says() -> anyhow::Result<()> {
 async fn faults_happen_and_writes_are_remembered() -> anyhow::Result<()> {
     let world = World::start().await?;
     let rule = FaultRule { resource: Some("configmaps".to_owned()), ..FaultRule::always(Fault::InternalError) };
-    let id = world.surroundings.faults().add(rule);
+    let id = world.cluster.faults().add(rule);
     assert!(world.make(&["create", "configmap", "a"]).await.is_err());
-    world.surroundings.faults().remove(id);
+    world.cluster.faults().remove(id);
     world.make(&["create", "configmap", "a"]).await?;
-    let entries = world.surroundings.journal().entries();
+    let entries = world.cluster.journal().entries();
     let made = entries.iter().filter(|entry| entry.attributes.resource == "configmaps");
     assert_eq!(made.map(|entry| entry.code.as_u16()).next_back(), Some(201));
     let last = entries.last().context("there is one")?;

@@ -88,10 +88,10 @@ async fn send(client: &kube::Client, ask: &Ask) -> anyhow::Result<(u16, Value)> 
 async fn permissions_are_those_of_a_real_api_server() -> anyhow::Result<()> {
     let plane = ControlPlane::start(argosy_tests::Options { controller_manager: true, ..Default::default() }).await?;
     let real = plane.client().await?;
-    let (sandbox, _surroundings, _controllers) = inhabited::start().await?;
+    let cluster = inhabited::start().await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, sandbox.kubeconfig("admin", &["system:masters"])?)?;
+    std::fs::write(&file, cluster.admin_kubeconfig()?)?;
     let ours = plane.client_for(&file).await?;
     for client in [&real, &ours] {
         let request =
