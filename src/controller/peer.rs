@@ -80,8 +80,8 @@ impl PeerService {
         PeerServer::new(service).max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE)
     }
 
-    fn subject(&self, named: &ApplicationRef) -> Result<Subject, Status> {
-        Subject::find(&self.shared, Some(named))
+    async fn subject(&self, named: &ApplicationRef) -> Result<Subject, Status> {
+        Subject::find(&self.shared, Some(named)).await
     }
 }
 
@@ -91,12 +91,12 @@ impl Peer for PeerService {
     type PodLogsStream = logs::Entries;
 
     async fn resource_tree(&self, request: Request<ApplicationRef>) -> Answer<ApplicationTree> {
-        let subject = self.subject(request.get_ref())?;
+        let subject = self.subject(request.get_ref()).await?;
         tree::Tree::prepare(&self.shared, &subject).await?.build().await.map(Response::new)
     }
 
     async fn watch_resource_tree(&self, request: Request<ApplicationRef>) -> Answer<Self::WatchResourceTreeStream> {
-        let subject = self.subject(request.get_ref())?;
+        let subject = self.subject(request.get_ref()).await?;
         Ok(Response::new(watch::follow(self.shared.clone(), subject)))
     }
 
@@ -104,7 +104,7 @@ impl Peer for PeerService {
         &self,
         request: Request<ApplicationRef>,
     ) -> Answer<application::ManagedResourcesResponse> {
-        let subject = self.subject(request.get_ref())?;
+        let subject = self.subject(request.get_ref()).await?;
         managed::resources(&self.shared, &subject).await.map(Response::new)
     }
 

@@ -230,6 +230,23 @@ impl Home {
         self.send(&self.shared.apps, key, &Call::get(path::<Application>(key))).await
     }
 
+    /// An Application from memory. One that is not known is asked for: another replica's
+    /// watch may have been faster. `None` where there is none, or none in the
+    /// namespaces that are looked at.
+    ///
+    /// # Errors
+    /// When the API cannot be asked, or the object is malformed.
+    pub async fn find_application(&self, key: &AppKey) -> Result<Option<Arc<Application>>> {
+        if let Some(app) = self.apps().get(key) {
+            return Ok(Some(app));
+        }
+        match self.get_application(key).await {
+            Ok(_) => Ok(self.apps().arrival(key).await),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn patch<T: CustomResource + Watched>(
         &self,
         store: &Store<T>,

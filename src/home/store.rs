@@ -214,6 +214,13 @@ impl<T: Watched> Store<T> {
         self.get(key).unwrap_or(answer)
     }
 
+    /// What a watch that is behind brings of an object that exists; `None` where it
+    /// brings nothing in time, such as of a namespace that is not watched.
+    pub(crate) async fn arrival(&self, key: &AppKey) -> Option<Arc<T>> {
+        self.wait_until(key, |known| known.is_some()).await;
+        self.get(key)
+    }
+
     /// Returns when the object with this uid is not in the store any more.
     pub(crate) async fn forget(&self, key: &AppKey, uid: &str) {
         if !self.wait_until(key, |known| known.is_none_or(|o| o.metadata().uid != uid)).await {

@@ -25,7 +25,7 @@ pub(super) async fn at_revisions(
     limits: &Limits,
     request: &ManifestsRequest,
 ) -> Result<ManifestResponse, Status> {
-    let subject = Subject::find(shared, request.application.as_ref())?;
+    let subject = Subject::find(shared, request.application.as_ref()).await?;
     // What the project does not permit is not read either.
     subject.grounds(shared)?;
     let spec = subject.app.spec.clone().unwrap_or_default();
@@ -54,7 +54,7 @@ pub(super) async fn of_files(
     limits: &Limits,
     upload: Upload,
 ) -> Result<ManifestResponse, Status> {
-    let subject = Subject::find(shared, upload.application())?;
+    let subject = Subject::find(shared, upload.application()).await?;
     subject.grounds(shared)?;
     let spec = subject.app.spec.clone().unwrap_or_default();
     let source = match dry_sources(&spec).as_slice() {

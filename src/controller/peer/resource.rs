@@ -40,7 +40,7 @@ impl Found {
     /// With Argo CD's words when it is not part of it.
     pub(super) async fn find(shared: &Arc<Shared>, named: Option<&ResourceRef>) -> Result<Self, Status> {
         let named = named.ok_or_else(|| Status::invalid_argument("resource is missing"))?;
-        let subject = Subject::find(shared, named.application.as_ref())?;
+        let subject = Subject::find(shared, named.application.as_ref()).await?;
         let tree = Tree::prepare(shared, &subject).await?;
         let key = ResourceKey::new(&named.group, &named.kind, &named.namespace, &named.name);
         let node = tree.find(&key).ok_or_else(|| {

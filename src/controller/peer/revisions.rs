@@ -21,7 +21,7 @@ pub(super) async fn metadata(
     limits: &Limits,
     request: &RevisionRequest,
 ) -> Result<RevisionMetadata, Status> {
-    let subject = Subject::find(shared, request.application.as_ref())?;
+    let subject = Subject::find(shared, request.application.as_ref()).await?;
     if !may_be_commit(&request.revision) {
         return Err(Status::invalid_argument(format!("revision {} must be resolved", request.revision)));
     }
@@ -94,7 +94,7 @@ pub(super) async fn resolve(
     limits: &Limits,
     request: &ResolveRequest,
 ) -> Result<ResolvedRevisions, Status> {
-    let subject = Subject::find(shared, request.application.as_ref())?;
+    let subject = Subject::find(shared, request.application.as_ref()).await?;
     subject.grounds(shared)?;
     let spec = subject.app.spec.clone().unwrap_or_default();
     let sources = sources_of(&spec);

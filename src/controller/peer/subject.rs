@@ -29,12 +29,16 @@ pub(super) struct Subject {
 
 impl Subject {
     /// The application of this name.
-    pub(super) fn find(shared: &Shared, named: Option<&ApplicationRef>) -> Result<Self, Status> {
+    pub(super) async fn find(shared: &Shared, named: Option<&ApplicationRef>) -> Result<Self, Status> {
         let named = named.filter(|n| !n.name.is_empty());
         let named = named.ok_or_else(|| Status::invalid_argument("application name is missing"))?;
         let namespace = if named.namespace.is_empty() { &shared.options.namespace } else { &named.namespace };
         let key = AppKey::new(namespace, &named.name);
-        let app = shared.home.apps().get(&key);
+        let app = shared
+            .home
+            .find_application(&key)
+            .await
+            .map_err(|error| Status::unavailable(format!("application {key} cannot be read: {error}")))?;
         let app =
             app.ok_or_else(|| Status::not_found(format!("applications.argoproj.io {:?} not found", named.name)))?;
         Ok(Self { key, app })

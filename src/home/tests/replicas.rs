@@ -288,3 +288,21 @@ async fn events_about_an_object_are_listed_by_its_name_and_uid() {
     assert_eq!(home.list_events(&namespace, "b", "").await.expect("a list").len(), 0);
     assert!(home.apps().get(&AppKey::new(&namespace, "a")).is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_another_replica_has_just_made_is_found() {
+    let namespace = plane().await.namespace("found").await.expect("a namespace");
+    let [maker, finder] = homes(&namespace).await;
+    for i in 0..20 {
+        let name = format!("app-{i}");
+        maker.create_application(&serde_json::from_value(app("", &name)).expect("an Application")).await.expect("made");
+        let found = finder.find_application(&AppKey::new(&namespace, &name)).await.expect("asked");
+        assert_eq!(found.and_then(|app| app.metadata.clone()).unwrap_or_default().name, name);
+    }
+    let missing = finder.find_application(&AppKey::new(&namespace, "nobody")).await.expect("asked");
+    assert!(missing.is_none());
+    let elsewhere = plane().await.namespace("elsewhere").await.expect("a namespace");
+    apply(plane().await, &app(&elsewhere, "hidden"));
+    let hidden = finder.find_application(&AppKey::new(&elsewhere, "hidden")).await.expect("asked");
+    assert!(hidden.is_none(), "its namespace is not looked at");
+}
