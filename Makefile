@@ -20,13 +20,13 @@ help: ## Says what there is.
 cargo:
 	@command -v cargo >/dev/null || { echo "cargo not found: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
 
-tools: cargo ## Builds the Kubernetes components that tests and `make run` start.
+tools: cargo ## Builds the Kubernetes components that the tests start.
 	@tests/tools/build >/dev/null
 
-run: tools ## Starts Argosy on a sample, on a real API server, and goes on running.
+run: cargo ## Starts Argosy with clusters of its own, deploys a sample and goes on running.
 	@$(call say,building argosy)
-	@cargo build -p argosy -p argosy-tests --bins
-	@$(CARGO_TARGET_DIR)/debug/run
+	@cargo build --locked -p argosy
+	@$(CARGO_TARGET_DIR)/debug/argosy up --data-dir $(ARGOSY_CACHE)/up
 
 lint: cargo ## Formatting, lints, and crates that must not be linked.
 	@$(call say,formatting and lints)

@@ -94,7 +94,7 @@ pub fn generate_signing_keys() -> anyhow::Result<(String, String)> {
 }
 
 /// Chooses the process-wide cryptography once, which TLS clients need.
-pub(crate) fn install_crypto() {
+pub fn install_crypto() {
     // An error says that it was chosen already, by an earlier call.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
 }

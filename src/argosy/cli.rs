@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Controller(Box<Controller>),
     /// Runs an API replica: gRPC, REST, sign-in and webhooks on one port.
     Server(Box<Server>),
+    /// Runs all of Argosy on this machine, with clusters of its own unless a kubeconfig
+    /// is named, and deploys a sample application while one watches.
+    Up(Box<Up>),
     /// Prints the configuration of Dex that the settings make, for a Dex that runs
     /// beside Argosy. It has secrets in it.
     DexConfig(Box<HomeArgs>),
@@ -54,6 +57,13 @@ pub(crate) struct Controller {
     /// Address of `/metrics` and `/healthz`.
     #[arg(long, default_value = "0.0.0.0:8082")]
     pub(crate) metrics_address: SocketAddr,
+    #[command(flatten)]
+    pub(crate) replica: Replica,
+}
+
+/// How a controller replica is reached, and where it works.
+#[derive(Args, Debug)]
+pub(crate) struct Replica {
     /// Address on which API replicas ask this one; TLS with certificates on both sides.
     #[arg(long, env = "ARGOSY_PEER_ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) peer_address: SocketAddr,
@@ -66,20 +76,55 @@ pub(crate) struct Controller {
     pub(crate) data_dir: PathBuf,
 }
 
-/// Flags that have a setting follow it where they are not given.
 #[derive(Args, Debug)]
 pub(crate) struct Server {
     #[command(flatten)]
     pub(crate) home: HomeArgs,
+    /// Address of `/metrics` and `/healthz`.
+    #[arg(long, default_value = "0.0.0.0:8083")]
+    pub(crate) metrics_address: SocketAddr,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Everything in one process. The environment's kubeconfig counts for nothing here:
+/// nobody's cluster is changed without being named.
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    /// Kubeconfig of a cluster to run on, in the place of clusters of its own.
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, requires = "kubeconfig")]
+    pub(crate) context: Option<String>,
+    /// Namespace that holds the settings and applications.
+    #[arg(long, short, default_value = "argocd")]
+    pub(crate) namespace: String,
+    /// Folder for everything that is kept: clusters, mirrors, the sample, the log.
+    #[arg(long, env = "ARGOSY_DATA_DIR", default_value_os_t = default_data_dir())]
+    pub(crate) data_dir: PathBuf,
+    /// Deploys the sample application. Without it: where the clusters are Argosy's own.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) sample: Option<bool>,
+    /// Ends as soon as the sample application is Synced and Healthy.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Address of `/metrics` and `/healthz`; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) metrics_address: SocketAddr,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// How the API is served. Flags that have a setting follow it where they are not given.
+#[derive(Args, Debug)]
+pub(crate) struct Api {
     /// Address to listen on.
     #[arg(long)]
     pub(crate) address: Option<String>,
     /// Port to listen on.
     #[arg(long, default_value_t = 8080)]
     pub(crate) port: u16,
-    /// Address of `/metrics` and `/healthz`.
-    #[arg(long, default_value = "0.0.0.0:8083")]
-    pub(crate) metrics_address: SocketAddr,
     /// Serves without TLS.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) insecure: Option<bool>,
@@ -138,4 +183,11 @@ pub(crate) struct Server {
     /// Most entries of the counters of failed sign-ins.
     #[arg(long, env = "ARGOCD_SESSION_MAX_CACHE_SIZE", default_value_t = 10_000)]
     pub(crate) login_cache_size: usize,
+}
+
+/// Where the user's programs keep their data.
+fn default_data_dir() -> PathBuf {
+    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    base.or_else(home).unwrap_or_else(std::env::temp_dir).join("argosy")
 }

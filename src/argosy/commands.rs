@@ -3,6 +3,9 @@
 mod controller;
 mod dex_config;
 mod server;
+mod up;
+
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
@@ -16,7 +19,16 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Controller(options) => controller::run(*options),
         Command::Server(options) => server::run(*options),
+        Command::Up(options) => up::run(*options),
         Command::DexConfig(home) => dex_config::run(&home),
+    }
+}
+
+/// The file a command logs to, where it talks to a person otherwise.
+pub(crate) fn log_file(command: &Command) -> Option<PathBuf> {
+    match command {
+        Command::Up(options) => Some(options.data_dir.join(up::LOG)),
+        Command::Controller(_) | Command::Server(_) | Command::DexConfig(_) => None,
     }
 }
 

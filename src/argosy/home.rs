@@ -12,6 +12,7 @@ use argosy_fleet::peer_tls::{Authority, Identity};
 use argosy_home::events::{EventOptions, Pace};
 use argosy_home::{Clock, EventWriter, Home, HomeOptions, Peer};
 use clap::Args;
+use rand::TryRngCore as _;
 use tokio_util::sync::CancellationToken;
 
 /// How to find the home cluster.
@@ -58,9 +59,7 @@ impl HomeArgs {
         let config = self.config().await?;
         let client =
             kube::Client::try_from(config.to_kube()?).context("cannot use the home cluster's configuration")?;
-        #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
-        let clock: Clock = Arc::new(jiff::Timestamp::now);
-        Ok(Way { config, client, clock })
+        Ok(Way { config, client, clock: clock() })
     }
 
     /// A kubeconfig where one is named or at hand, else the pod's service account.
@@ -162,9 +161,20 @@ pub(crate) fn host_name() -> String {
     std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "argosy".to_owned())
 }
 
+/// The machine's clock.
+pub(crate) fn clock() -> Clock {
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
+    Arc::new(jiff::Timestamp::now)
+}
+
 /// A number that differs from start to start.
 pub(crate) fn seed() -> u64 {
     u64::from(since_epoch().subsec_nanos()) << 32 | u64::from(std::process::id())
+}
+
+/// Fills a buffer with random bytes of the system.
+pub(crate) fn random_bytes(bytes: &mut [u8]) {
+    rand::rngs::OsRng.try_fill_bytes(bytes).expect("the system has a source of random bytes");
 }
 
 /// Time since 1970.

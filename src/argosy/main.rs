@@ -21,11 +21,11 @@ fn main() -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::warn!("a cryptography provider was already installed");
     }
-    telemetry::init(&cli.log);
-    match commands::run(cli.command) {
+    let ended = telemetry::init(&cli.log, commands::log_file(&cli.command)).and_then(|()| commands::run(cli.command));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            telemetry::say_why_it_ended(&error);
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! The metrics listener of a controller: `/metrics` and `/healthz`.
+//! The metrics listener of every role: `/metrics` and `/healthz`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Buckets of a reconciliation, in seconds, as Argo CD's dashboards expect them.
@@ -40,12 +41,22 @@ pub(crate) fn install_recorder() -> anyhow::Result<PrometheusHandle> {
         .context("cannot install the metrics recorder")
 }
 
+/// Takes the address of metrics and health.
+///
+/// # Errors
+/// When it cannot be listened on.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another with --metrics-address"))
+}
+
 /// Serves metrics and health until the token is cancelled.
 ///
 /// # Errors
-/// When the address cannot be listened on, or the listener fails.
+/// When the listener fails.
 pub(crate) async fn serve(
-    address: SocketAddr,
+    listener: TcpListener,
     recorder: PrometheusHandle,
     vitals: Arc<dyn Vitals>,
     shutdown: CancellationToken,
@@ -54,9 +65,6 @@ pub(crate) async fn serve(
     let app = Router::new()
         .route("/metrics", get(move || metrics(recorder.clone(), vitals.clone())))
         .route("/healthz", get(move || healthz(health.clone())));
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}; choose another with --metrics-address"))?;
     tracing::info!(address = %listener.local_addr()?, "serving metrics and health");
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.cancelled_owned())

@@ -69,8 +69,8 @@ pub enum ClusterError {
 /// A running cluster; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    // Dropped first: they write through the other two.
-    _controllers: Controllers,
+    // First: they write through the other two.
+    controllers: Controllers,
     surroundings: Surroundings,
     sandbox: Sandbox,
 }
@@ -122,7 +122,7 @@ impl Cluster {
         };
         let behind = Options { node: options.node, pods: options.pods, ..Options::default() };
         let controllers = surroundings.inhabit(&sandbox, &what, behind)?;
-        Ok(Self { _controllers: controllers, surroundings, sandbox })
+        Ok(Self { controllers, surroundings, sandbox })
     }
 
     /// Its API server.
@@ -149,6 +149,13 @@ impl Cluster {
     /// When no key can be made.
     pub fn admin_kubeconfig(&self) -> Result<String, StartError> {
         self.sandbox.kubeconfig("admin", &["system:masters"])
+    }
+
+    /// Ends the controllers, and the API server once its requests have been answered.
+    pub async fn shutdown(self) {
+        let Self { controllers, sandbox, .. } = self;
+        drop(controllers);
+        sandbox.shutdown().await;
     }
 }
 

@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use argosy_model::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::net::TcpListener;
@@ -91,6 +92,15 @@ pub enum StartError {
     /// The TLS library refuses.
     #[error("the sandbox's TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+}
+
+/// Who a client is, by certificate.
+#[derive(Debug)]
+pub struct ClientIdentity {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// Its private key.
+    pub key_pem: Secret<String>,
 }
 
 /// A running API server.
@@ -170,17 +180,26 @@ impl Sandbox {
         &self.authority.pem
     }
 
-    /// A kubeconfig for a user with a client certificate of this sandbox; members of
+    /// A certificate for a user of this sandbox, and its key; members of
     /// `system:masters` may do everything.
     ///
     /// # Errors
     /// When no key can be made.
-    pub fn kubeconfig(&self, user: &str, groups: &[&str]) -> Result<String, StartError> {
+    pub fn sign_client(&self, user: &str, groups: &[&str]) -> Result<ClientIdentity, StartError> {
         let Signed { pem, key_pem, .. } = self.authority.sign_client(user, groups)?;
+        Ok(ClientIdentity { certificate_pem: pem, key_pem: Secret::new(key_pem) })
+    }
+
+    /// A kubeconfig for a user with a client certificate of this sandbox.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn kubeconfig(&self, user: &str, groups: &[&str]) -> Result<String, StartError> {
+        let identity = self.sign_client(user, groups)?;
         Ok(self.kubeconfig_with(&format!(
             "client-certificate-data: {}, client-key-data: {}",
-            BASE64.encode(pem),
-            BASE64.encode(key_pem)
+            BASE64.encode(identity.certificate_pem),
+            BASE64.encode(identity.key_pem.expose())
         )))
     }
 

@@ -45,7 +45,26 @@ async fn serve(options: cli::Controller) -> anyhow::Result<()> {
     let recorder = web::install_recorder()?;
     let way = options.home.find().await?;
     let Some(home) = options.home.open(&way, &shutdown).await else { return Ok(()) };
-    let peers = listen(&options, &home).await?;
+    let replica = start(&options.replica, &home, &way).await?;
+    let page = web::bind(options.metrics_address).await?;
+    let watched = web::serve(page, recorder, replica.vitals(), shutdown.clone());
+    tokio::try_join!(replica.answer(shutdown.clone()), watched).map(drop)
+}
+
+/// A replica that works, and does not answer its peers yet.
+pub(super) struct Started<'a> {
+    controller: Controller,
+    port: PeerPort,
+    home: &'a Home,
+    way: &'a Way,
+}
+
+/// Starts a replica on a home that has been read.
+///
+/// # Errors
+/// When the address for peers cannot be used.
+pub(super) async fn start<'a>(options: &cli::Replica, home: &'a Home, way: &'a Way) -> anyhow::Result<Started<'a>> {
+    let port = listen(options, home).await?;
     let placement = Arc::new(Local::new(Replica::new(&host_name(), ""), first_epoch()));
     let controller = Controller::start(
         home.clone(),
@@ -53,16 +72,36 @@ async fn serve(options: cli::Controller) -> anyhow::Result<()> {
         way.events(COMPONENT),
         way.clock.clone(),
         ControllerOptions {
-            namespace: options.home.namespace.clone(),
+            namespace: home.namespace().to_owned(),
             data_dir: options.data_dir.clone(),
             in_cluster: way.config.clone(),
             seed: seed(),
         },
     );
-    let answering = answer(peers, &controller, &home, &way, shutdown.clone());
-    let vitals = Arc::new(ControllerVitals { page: controller.metrics_page() });
-    let watched = web::serve(options.metrics_address, recorder, vitals, shutdown.clone());
-    tokio::try_join!(answering, watched).map(drop)
+    Ok(Started { controller, port, home, way })
+}
+
+// === impl Started ===
+
+impl Started<'_> {
+    /// What `/metrics` and `/healthz` say of it.
+    pub(super) fn vitals(&self) -> Arc<dyn Vitals> {
+        Arc::new(ControllerVitals { page: self.controller.metrics_page() })
+    }
+
+    /// Answers the other replicas until the process ends.
+    ///
+    /// # Errors
+    /// When there can be no TLS, or the port fails.
+    pub(super) async fn answer(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { controller, port, home, way } = self;
+        let identity = way.identity(home, &port.peer.name).await?;
+        let tls = identity.server_config().context("cannot set up TLS for peers")?;
+        let published = publish(home.clone(), port.peer, way.clock.clone(), shutdown.clone());
+        let served = peer::serve(port.listener, tls, controller.peer_service(), shutdown.cancelled_owned());
+        let (served, ()) = tokio::join!(served, published);
+        served.context("the peers' port failed")
+    }
 }
 
 /// The port of the peers, and what is published about it.
@@ -71,7 +110,7 @@ struct PeerPort {
     peer: Peer,
 }
 
-async fn listen(options: &cli::Controller, home: &Home) -> anyhow::Result<PeerPort> {
+async fn listen(options: &cli::Replica, home: &Home) -> anyhow::Result<PeerPort> {
     let address = options.peer_address;
     let listener = TcpListener::bind(address)
         .await
@@ -88,22 +127,6 @@ async fn listen(options: &cli::Controller, home: &Home) -> anyhow::Result<PeerPo
     // Several replicas may run on one host; with the port each has its own name.
     let name = format!("{}-{}", host_name(), bound.port()).to_lowercase();
     Ok(PeerPort { listener, peer: Peer { name, address: advertised } })
-}
-
-/// Answers the other replicas until the process ends.
-async fn answer(
-    port: PeerPort,
-    controller: &Controller,
-    home: &Home,
-    way: &Way,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let identity = way.identity(home, &port.peer.name).await?;
-    let tls = identity.server_config().context("cannot set up TLS for peers")?;
-    let published = publish(home.clone(), port.peer, way.clock.clone(), shutdown.clone());
-    let served = peer::serve(port.listener, tls, controller.peer_service(), shutdown.cancelled_owned());
-    let (served, ()) = tokio::join!(served, published);
-    served.context("the peers' port failed")
 }
 
 /// Above all epochs of earlier processes: time does not go back by a restart.

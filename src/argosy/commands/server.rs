@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use argosy_home::Settings;
+use argosy_home::{Home, Prepared, Settings};
 use argosy_server::gateway::GatewayOptions;
 use argosy_server::listener::{ListenerOptions, TlsOptions};
 use argosy_server::{Random, Server, ServerOptions, Surroundings, VersionAnswer, prepare};
-use rand::TryRngCore as _;
 use tokio::net::TcpListener;
 
 use crate::cli;
-use crate::home::host_name;
+use crate::home::{Way, host_name, random_bytes};
 use crate::signals;
 use crate::web::{self, Vitals};
 
@@ -51,51 +50,83 @@ async fn serve(options: cli::Server) -> anyhow::Result<()> {
     let recorder = web::install_recorder()?;
     let way = options.home.find().await?;
     let Some(home) = options.home.open(&way, &shutdown).await else { return Ok(()) };
-    home.watch_peers(way.clock.clone());
-    let random: Random = Arc::new(fill);
-    let prepared = prepare(&home, &random, (way.clock)())
-        .await
-        .context("the installation cannot be prepared: settings, keys and the default project")?;
-    if prepared.admin_password_made {
+    if furnish(&home, &way).await?.admin_password_made {
         tracing::info!("the password of admin is in the Secret argocd-initial-admin-secret");
     }
-    let settings = home.settings();
-    let identity = way.identity(&home, &host_name()).await?;
-    let address = address(&options, &settings)?;
-    let port = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}; choose another with --address and --port"))?;
-    let surroundings = Surroundings { home, events: way.events(COMPONENT), identity, clock: way.clock.clone(), random };
-    let server = Server::start(
-        surroundings,
-        server_options(&options, &settings),
-        gateway_options(&options, &settings),
-        listener_options(&options, &settings),
-    )?;
-    tracing::info!(address = %port.local_addr()?, "serving the API");
+    let port = bind(&options.api, &home.settings()).await?;
+    let server = start(&options.api, options.home.namespaces(), &home, &way).await?;
+    let page = web::bind(options.metrics_address).await?;
     let serving = async { server.serve(port, shutdown.clone()).await.context("the API ended") };
-    let watched = web::serve(options.metrics_address, recorder, Arc::new(ServerVitals), shutdown.clone());
+    let watched = web::serve(page, recorder, Arc::new(ServerVitals), shutdown.clone());
     tokio::try_join!(serving, watched).map(drop)
 }
 
-/// Random bytes from the system.
-fn fill(bytes: &mut [u8]) {
-    rand::rngs::OsRng.try_fill_bytes(bytes).expect("the system has a source of random bytes");
+/// Makes what an installation cannot be without.
+///
+/// # Errors
+/// When something can be neither read nor written.
+pub(super) async fn furnish(home: &Home, way: &Way) -> anyhow::Result<Prepared> {
+    let random: Random = Arc::new(random_bytes);
+    let prepared = prepare(home, &random, (way.clock)()).await;
+    prepared.context("the installation cannot be prepared: settings, keys and the default project")
 }
 
-fn address(options: &cli::Server, settings: &Settings) -> anyhow::Result<SocketAddr> {
+/// Takes the API's address.
+///
+/// # Errors
+/// When there is none, or it cannot be listened on.
+pub(super) async fn bind(options: &cli::Api, settings: &Settings) -> anyhow::Result<TcpListener> {
+    let address = address(options, settings)?;
+    let port = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another with --address and --port"))?;
+    tracing::info!(address = %port.local_addr()?, "serving the API");
+    Ok(port)
+}
+
+/// Starts a replica of the API on a home that has been furnished. It is to be given a
+/// port to serve. `namespaces` are those of applications besides the home's own.
+///
+/// # Errors
+/// When its certificate or its options cannot be used.
+pub(super) async fn start(
+    options: &cli::Api,
+    namespaces: Option<Vec<String>>,
+    home: &Home,
+    way: &Way,
+) -> anyhow::Result<Server> {
+    home.watch_peers(way.clock.clone());
+    let settings = home.settings();
+    let surroundings = Surroundings {
+        home: home.clone(),
+        events: way.events(COMPONENT),
+        identity: way.identity(home, &host_name()).await?,
+        clock: way.clock.clone(),
+        random: Arc::new(random_bytes),
+    };
+    let (namespace, gateway) = (home.namespace(), gateway_options(options, &settings));
+    let server = server_options(options, &settings, namespace, namespaces);
+    Ok(Server::start(surroundings, server, gateway, listener_options(options, &settings))?)
+}
+
+fn address(options: &cli::Api, settings: &Settings) -> anyhow::Result<SocketAddr> {
     let host = options.address.as_ref().unwrap_or(&settings.server.listen_address);
     let host = host.parse().with_context(|| format!("{host} is not an address to listen on"))?;
     Ok(SocketAddr::new(host, options.port))
 }
 
-fn server_options(options: &cli::Server, settings: &Settings) -> ServerOptions {
+fn server_options(
+    options: &cli::Api,
+    settings: &Settings,
+    namespace: &str,
+    namespaces: Option<Vec<String>>,
+) -> ServerOptions {
     let known = &settings.server;
     let base = options.base_href.clone().unwrap_or_else(|| known.base_href.clone());
     let root = root_path(options, settings);
     ServerOptions {
-        namespace: options.home.namespace.clone(),
-        application_namespaces: options.home.namespaces(),
+        namespace: namespace.to_owned(),
+        application_namespaces: namespaces,
         disable_auth: options.disable_auth.unwrap_or(known.disable_auth),
         insecure: insecure(options, settings),
         base_href: if base.trim_matches('/').is_empty() { root.clone() } else { base.trim_matches('/').to_owned() },
@@ -114,13 +145,13 @@ fn server_options(options: &cli::Server, settings: &Settings) -> ServerOptions {
     }
 }
 
-fn gateway_options(options: &cli::Server, settings: &Settings) -> GatewayOptions {
+fn gateway_options(options: &cli::Api, settings: &Settings) -> GatewayOptions {
     let types = options.api_content_types.as_ref().unwrap_or(&settings.server.api_content_types);
     let types = types.split(';').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
     GatewayOptions { content_types: types.collect(), ..GatewayOptions::default() }
 }
 
-fn listener_options(options: &cli::Server, settings: &Settings) -> ListenerOptions {
+fn listener_options(options: &cli::Api, settings: &Settings) -> ListenerOptions {
     let known = &settings.server;
     let or = |flag: &Option<String>, known: &str| flag.clone().unwrap_or_else(|| known.to_owned());
     ListenerOptions {
@@ -137,11 +168,11 @@ fn listener_options(options: &cli::Server, settings: &Settings) -> ListenerOptio
     }
 }
 
-fn insecure(options: &cli::Server, settings: &Settings) -> bool {
+fn insecure(options: &cli::Api, settings: &Settings) -> bool {
     options.insecure.unwrap_or(settings.server.insecure)
 }
 
-fn root_path(options: &cli::Server, settings: &Settings) -> String {
+fn root_path(options: &cli::Api, settings: &Settings) -> String {
     let root = options.root_path.as_ref().unwrap_or(&settings.server.root_path);
     root.trim_matches('/').to_owned()
 }

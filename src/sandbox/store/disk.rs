@@ -9,11 +9,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
+use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{Object, ObjectKey, StoreError, set_version};
+use crate::private_file;
 
 const OBJECTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("objects");
 const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("facts");
@@ -35,6 +36,9 @@ pub enum DiskError {
     /// It cannot be opened, read or written.
     #[error("the state file cannot be used")]
     File(#[source] Box<redb::Error>),
+    /// Another process has it open.
+    #[error("the state file is in use by another process")]
+    InUse,
     /// Something in it is not what a store writes.
     #[error("the state file holds something else than objects")]
     Content,
@@ -63,7 +67,11 @@ type Loaded = Vec<(ObjectKey, Arc<Object>)>;
 impl Disk {
     /// Opens the file, and returns what is in it and the version to go on from.
     pub(super) fn open(file: &Path) -> Result<(Self, Loaded, u64), DiskError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(file).map_err(refused)?;
+        private_file::make(file).map_err(|source| refused(redb::Error::Io(source)))?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(file).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => DiskError::InUse,
+            other => refused(other),
+        })?;
         let (objects, last) = load(&database)?;
         let version = if last == 0 { 0 } else { last + VERSION_GAP };
         let (sender, receiver) = mpsc::channel();

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use argosy_tests::AppState;
-use serde_json::Value;
+use argosy_proto::v1alpha1::{Application, ApplicationStatus, OperationState};
 
 /// One look at an application, as far as it is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    /// Sync status, health and short revision.
+pub(super) struct Snapshot {
+    /// Sync status, health and revision.
     state: (String, String, String),
     /// Phase and message.
     operation: (String, String),
@@ -23,32 +22,39 @@ pub(crate) struct Snapshot {
 // === impl Snapshot ===
 
 impl Snapshot {
-    pub(crate) fn of(app: &AppState) -> Self {
-        let text = |value: &Value, field: &str| value[field].as_str().unwrap_or("").to_owned();
-        let name = |value: &Value| format!("{}/{}", text(value, "kind"), text(value, "name"));
-        let resources = app.list("/status/resources").iter().map(|resource| {
-            let health = resource.pointer("/health/status").and_then(Value::as_str).unwrap_or("");
+    pub(super) fn of(app: &Application) -> Self {
+        let ApplicationStatus { sync, health, operation_state, conditions, resources, .. } =
+            app.status.clone().unwrap_or_default();
+        let (sync, health) = (sync.unwrap_or_default(), health.unwrap_or_default());
+        let OperationState { phase, message, sync_result, .. } = operation_state.unwrap_or_default();
+        let resources = resources.into_iter().map(|resource| {
+            let health = resource.health.unwrap_or_default().status;
             // A hook has no sync status of its own.
-            let sync = if resource["hook"] == true { "hook".to_owned() } else { text(resource, "status") };
-            (name(resource), (sync, health.to_owned()))
+            let sync = if resource.hook { "hook".to_owned() } else { resource.status };
+            (format!("{}/{}", resource.kind, resource.name), (sync, health))
         });
-        let results = app.list("/status/operationState/syncResult/resources").iter();
-        let hooks = results.filter(|result| result["hookType"].is_string()).map(|result| {
-            let key = format!("{} ({} hook)", name(result), text(result, "hookType"));
-            (key, text(result, "hookPhase"))
-        });
-        let conditions = app.conditions();
+        let results = sync_result.unwrap_or_default().resources.into_iter();
+        let hooks = results
+            .filter(|result| !result.hook_type.is_empty())
+            .map(|result| (format!("{}/{} ({} hook)", result.kind, result.name, result.hook_type), result.hook_phase));
         Self {
-            state: (app.sync_status().into(), app.health().into(), short(app.revision()).into()),
-            operation: (app.phase().into(), app.message().into()),
-            conditions: conditions.iter().map(|(kind, message)| format!("{kind}: {message}")).collect(),
+            state: (sync.status, health.status, sync.revision),
+            operation: (phase, message),
+            conditions: conditions.iter().map(|one| format!("{}: {}", one.r#type, one.message)).collect(),
             resources: resources.collect(),
             hooks: hooks.collect(),
         }
     }
 
+    /// Whether it is Synced and Healthy at a commit, and no operation is on its way.
+    pub(super) fn is_deployed_at(&self, app: &Application, commit: &str) -> bool {
+        let (sync, health, revision) = &self.state;
+        let is_busy = app.operation.is_some() || matches!(self.operation.0.as_str(), "Running" | "Terminating");
+        sync == "Synced" && health == "Healthy" && revision == commit && !is_busy
+    }
+
     /// A line for each thing that is otherwise than before.
-    pub(crate) fn changes_since(&self, before: &Self) -> Vec<String> {
+    pub(super) fn changes_since(&self, before: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.operation != before.operation && !self.operation.0.is_empty() {
             lines.push(format!("sync {}: {}", self.operation.0, self.operation.1));
@@ -69,13 +75,14 @@ impl Snapshot {
         }
         if self.state != before.state {
             let (sync, health, revision) = &self.state;
-            lines.push(format!("application is {}, {} at {revision}", or_dash(sync), or_dash(health)));
+            let (sync, health) = (or_dash(sync), or_dash(health));
+            lines.push(format!("application is {sync}, {health} at {}", or_dash(short(revision))));
         }
         lines
     }
 
     /// Every resource with its sync status and health.
-    pub(crate) fn table(&self) -> String {
+    pub(super) fn table(&self) -> String {
         let head = row("RESOURCE", "SYNC", "HEALTH");
         let rows = self.resources.iter().map(|(resource, (sync, health))| row(resource, sync, or_dash(health)));
         [head].into_iter().chain(rows).map(|line| format!("  {line}\n")).collect()
@@ -91,7 +98,7 @@ fn or_dash(text: &str) -> &str {
 }
 
 /// Enough of a commit's id to tell it from the others.
-pub(crate) fn short(revision: &str) -> &str {
+pub(super) fn short(revision: &str) -> &str {
     revision.get(..7).unwrap_or(revision)
 }
 
@@ -100,8 +107,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn app(health: &str) -> AppState {
-        AppState(json!({"status": {
+    fn app(health: &str) -> Application {
+        let value = json!({"metadata": {"name": "web"}, "status": {
             "sync": {"status": "Synced", "revision": "0123456789"},
             "health": {"status": health},
             "resources": [
@@ -110,7 +117,8 @@ mod tests {
             ],
             "operationState": {"phase": "Succeeded", "message": "done", "syncResult": {"resources": [
                 {"kind": "Job", "name": "schema", "hookType": "PreSync", "hookPhase": "Succeeded"}]}},
-        }}))
+        }});
+        serde_json::from_value(value).expect("an Application")
     }
 
     #[test]
@@ -129,5 +137,15 @@ mod tests {
     fn a_resource_that_left_is_said_to_be_gone() {
         let lines = Snapshot::default().changes_since(&Snapshot::of(&app("Healthy")));
         assert_eq!(lines.iter().filter(|line| line.ends_with("gone")).count(), 2, "{lines:?}");
+    }
+
+    #[test]
+    fn a_commit_is_deployed_when_nothing_is_left_to_do() {
+        let (deployed, progressing) = (app("Healthy"), app("Progressing"));
+        assert!(Snapshot::of(&deployed).is_deployed_at(&deployed, "0123456789"));
+        assert!(!Snapshot::of(&deployed).is_deployed_at(&deployed, "abcdef"));
+        assert!(!Snapshot::of(&progressing).is_deployed_at(&progressing, "0123456789"));
+        let busy = Application { operation: Some(Default::default()), ..deployed };
+        assert!(!Snapshot::of(&busy).is_deployed_at(&busy, "0123456789"));
     }
 }
