@@ -26,6 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::call::{Call, PATIENCE, Path};
 use crate::clusters::Clusters;
+use crate::concern::Moment;
 use crate::documents::Documents;
 use crate::error::{Error, Result};
 use crate::repositories::Repositories;
@@ -228,6 +229,11 @@ impl Home {
     /// As [`Self::patch_application`].
     pub async fn get_application(&self, key: &AppKey) -> Result<Arc<Application>> {
         self.send(&self.shared.apps, key, &Call::get(path::<Application>(key))).await
+    }
+
+    /// What applications rely on besides their objects and projects, now.
+    pub fn moment(&self) -> Moment {
+        Moment::new(self.settings(), self.clusters(), self.repositories())
     }
 
     /// An Application from memory. One that is not known is asked for: another replica's

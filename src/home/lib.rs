@@ -25,6 +25,7 @@
 mod backoff;
 mod call;
 pub mod clusters;
+mod concern;
 mod documents;
 pub mod error;
 pub mod events;
@@ -41,6 +42,7 @@ pub mod store;
 pub mod watch;
 
 pub use clusters::{ClusterChange, ClusterSecret, Clusters, DestinationError};
+pub use concern::{Difference, Moment};
 pub use documents::KeyPair;
 pub use error::{Error, Result};
 pub use events::{EventSubject, EventWriter};

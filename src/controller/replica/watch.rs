@@ -15,23 +15,35 @@ pub(super) fn objects(changes: Changes<Application>) -> impl Stream<Item = AppEv
     stream::unfold(changes, |mut changes| async move { changes.next().await.map(|event| (event, changes)) })
 }
 
-/// Wakes applications for changes of what surrounds them: projects, settings,
-/// clusters and repositories as declared.
+/// Wakes the applications that a change of what surrounds them concerns: projects,
+/// settings, clusters and repositories as declared.
 pub(super) async fn surroundings(shared: Arc<Shared>) {
     let home = shared.home.clone();
     let (mut projects, mut settings) = (home.projects().subscribe(), home.settings_changes());
     let (mut clusters, mut repositories) = (home.clusters_changes(), home.repositories_changes());
+    let mut before = home.moment();
     loop {
-        let redeclared = tokio::select! {
-            change = projects.next() => if change.is_some() { false } else { return },
-            changed = settings.changed() => if changed.is_ok() { false } else { return },
-            changed = clusters.changed() => if changed.is_ok() { false } else { return },
-            changed = repositories.changed() => if changed.is_ok() { true } else { return },
+        let mut redeclared = false;
+        let project = tokio::select! {
+            change = projects.next() => if change.is_some() { change } else { return },
+            changed = settings.changed() => if changed.is_ok() { None } else { return },
+            changed = clusters.changed() => if changed.is_ok() { None } else { return },
+            changed = repositories.changed() => {
+                redeclared = true;
+                if changed.is_ok() { None } else { return }
+            }
         };
         shared.projects.clear();
         if redeclared {
             shared.directory.redeclare_repositories();
         }
-        shared.directory.wake_all(None, Wake::Refresh(Level::Recorded));
+        let now = home.moment();
+        let mut difference = now.since(&before);
+        for (key, app) in home.apps().list() {
+            if project.as_ref().is_some_and(|change| now.is_concerned(&app, change)) || difference.concerns(&app) {
+                shared.directory.ring(&key, Wake::Refresh(Level::Recorded));
+            }
+        }
+        before = now;
     }
 }
