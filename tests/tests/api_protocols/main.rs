@@ -3,6 +3,7 @@
 //! plain words.
 
 mod contract;
+mod described;
 mod forms;
 mod malformed;
 

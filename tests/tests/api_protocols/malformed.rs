@@ -12,7 +12,7 @@ use super::Case;
 const LONGEST: usize = 4096;
 
 /// One line for people: no stack, no place in the program, no panic.
-fn assert_plain(what: &str, words: &str) {
+pub(super) fn assert_plain(what: &str, words: &str) {
     let traces = [".rs:", "src/", "panicked", "stack backtrace", "RUST_BACKTRACE", "unwrap"];
     assert!(words.len() <= LONGEST, "{what}: {} bytes", words.len());
     assert!(!traces.iter().any(|trace| words.contains(trace)), "{what}: {words}");
