@@ -2,6 +2,7 @@
 
 mod controller;
 mod dex_config;
+mod sandbox;
 mod server;
 
 use anyhow::Context as _;
@@ -17,6 +18,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Controller(options) => controller::run(*options),
         Command::Server(options) => server::run(*options),
         Command::DexConfig(home) => dex_config::run(&home),
+        Command::Sandbox(options) => sandbox::run(*options),
     }
 }
 

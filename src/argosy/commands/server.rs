@@ -79,7 +79,7 @@ async fn serve(options: cli::Server) -> anyhow::Result<()> {
 }
 
 /// Random bytes from the system.
-fn fill(bytes: &mut [u8]) {
+pub(super) fn fill(bytes: &mut [u8]) {
     rand::rngs::OsRng.try_fill_bytes(bytes).expect("the system has a source of random bytes");
 }
 
