@@ -1,12 +1,15 @@
 //! A real Kubernetes control plane on this machine: etcd and kube-apiserver
 //! with TLS and RBAC, and on request the controller manager, a scheduler and a
-//! simulated node. It answers after about four seconds.
+//! simulated node. It answers after about four seconds. Or, if the environment says
+//! so, the product's own sandbox as a process in place of all of them ([`Kind`]).
 //!
 //! Everything is in one temporary folder and ends with the value. Stopping and
 //! restarting parts takes `&mut self`, so the instance that tests share through
 //! [`shared`] cannot be pulled away under the others.
 
 mod components;
+mod helm;
+mod kind;
 mod kubeconfig;
 mod kubectl;
 mod node;
@@ -25,11 +28,13 @@ use crate::process::Process;
 use crate::watchdog::TempFolder;
 use components::Layout;
 
+pub use kind::{Kind, is_left_out_on_the_sandbox};
+
 /// The user of [`ControlPlane::guest_token`]: known to the API server, allowed
 /// nothing beyond discovery.
 pub const GUEST: &str = "guest";
 
-/// What runs besides etcd and kube-apiserver.
+/// What runs besides etcd and kube-apiserver. In the sandbox the controllers always run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Namespaces finish terminating, owners are collected, Deployments make
@@ -46,10 +51,14 @@ pub struct Options {
 pub struct ControlPlane {
     // Fields are dropped in this order: clients of the API server first.
     others: Vec<Process>,
+    /// The sandbox is one, too.
     apiserver: Option<Process>,
-    etcd: Process,
+    /// The sandbox keeps its state itself.
+    etcd: Option<Process>,
     layout: Layout,
+    /// Signs client certificates.
     authority: Authority,
+    serving_authority_pem: String,
     admin: Identity,
     guest_token: String,
     options: Options,
@@ -92,7 +101,7 @@ impl ControlPlane {
 
     /// PEM of the authority that signed the API server's certificate.
     pub fn authority_pem(&self) -> &str {
-        self.authority.certificate_pem()
+        &self.serving_authority_pem
     }
 
     /// A client with all rights. Make one in each test: a client's worker lives
@@ -124,7 +133,7 @@ impl ControlPlane {
         made.metadata.name.context("the API server names what it makes")
     }
 
-    /// Kills the API server, as a crash would; etcd keeps its state.
+    /// Kills the API server, as a crash would; etcd, or the sandbox's folder, keeps its state.
     pub fn stop_apiserver(&mut self) {
         self.apiserver = None;
     }
@@ -135,7 +144,7 @@ impl ControlPlane {
     /// When it does not become ready.
     pub async fn restart_apiserver(&mut self) -> anyhow::Result<()> {
         self.stop_apiserver();
-        let mut process = self.layout.start_apiserver(self.options.bench)?;
+        let mut process = self.layout.start_apiserver(self.options)?;
         start::wait_until_ready(&self.client().await?, &mut process).await?;
         self.apiserver = Some(process);
         Ok(())
@@ -143,7 +152,7 @@ impl ControlPlane {
 
     /// The last lines of each component's log, for a failure's message.
     pub fn logs(&self) -> String {
-        let all = self.apiserver.iter().chain([&self.etcd]).chain(&self.others);
+        let all = self.apiserver.iter().chain(&self.etcd).chain(&self.others);
         all.map(|p| format!("--- {} ({})\n{}\n", p.name(), p.log_path().display(), p.log_tail(15))).collect()
     }
 

@@ -11,8 +11,10 @@
 //! the contract's messages, for the clients of the API ([`ApiClient`]).
 //!
 //! Environment: `ARGOSY_KEEP=1` keeps the temporary folders with their logs;
-//! `ARGOSY_BIN` names the program to test (default: beside the test program);
-//! `ARGOSY_CACHE` and `KUBEBUILDER_ASSETS` as in `tests/tools/build`.
+//! `ARGOSY_TEST_CONTROL_PLANE=sandbox` puts the product's own sandbox in place of
+//! the Kubernetes components; `ARGOSY_BIN` names the program to test (default:
+//! beside the test program); `ARGOSY_CACHE` and `KUBEBUILDER_ASSETS` as in
+//! `tests/tools/build`.
 
 pub mod api;
 pub mod api_proxy;
@@ -35,7 +37,7 @@ pub use api::{ApiClient, ApiReply, ApiWorld, refusal};
 pub use api_proxy::{ApiFault, ApiProxy};
 pub use application::{App, AppState};
 pub use argosy::Argosy;
-pub use control_plane::{ControlPlane, Options, shared};
+pub use control_plane::{ControlPlane, Kind, Options, is_left_out_on_the_sandbox, shared};
 pub use eventually::{PATIENCE, eventually, poll_until};
 pub use git_server::{Failure, GitServer, Repo};
 pub use metrics::Metrics;

@@ -1,11 +1,14 @@
 //! Flags and the environment variables that stand for them.
 
+mod sandbox;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::home::HomeArgs;
+pub(crate) use sandbox::Sandbox;
 
 /// GitOps continuous delivery for large fleets of Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -48,6 +51,9 @@ pub(crate) enum Command {
     /// Prints the configuration of Dex that the settings make, for a Dex that runs
     /// beside Argosy. It has secrets in it.
     DexConfig(Box<HomeArgs>),
+    /// Serves a Kubernetes cluster whose API is real and whose Pods are simulated, for
+    /// trying and testing, until it is told to end.
+    Sandbox(Box<Sandbox>),
 }
 
 #[derive(Args, Debug)]

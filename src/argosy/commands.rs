@@ -2,6 +2,7 @@
 
 mod controller;
 mod dex_config;
+mod sandbox;
 mod server;
 mod up;
 
@@ -21,6 +22,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Server(options) => server::run(*options),
         Command::Up(options) => up::run(*options),
         Command::DexConfig(home) => dex_config::run(&home),
+        Command::Sandbox(options) => sandbox::run(*options),
     }
 }
 
@@ -28,7 +30,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
 pub(crate) fn log_file(command: &Command) -> Option<PathBuf> {
     match command {
         Command::Up(options) => Some(options.data_dir.join(up::LOG)),
-        Command::Controller(_) | Command::Server(_) | Command::DexConfig(_) => None,
+        Command::Controller(_) | Command::Server(_) | Command::DexConfig(_) | Command::Sandbox(_) => None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod cli;
 mod commands;
+mod files;
 mod home;
 mod signals;
 mod telemetry;

@@ -8,7 +8,7 @@ use argosy_model::Secret;
 
 use crate::controllers::{Controllers, Options, PodOptions, Surroundings};
 use crate::faults::Faults;
-use crate::identity::{KeyError, TokenKeys};
+use crate::identity::{KeyError, StaticToken, TokenKeys};
 use crate::journal::Journal;
 use crate::lifecycle::Bootstrap;
 use crate::private_file;
@@ -37,6 +37,10 @@ pub struct ClusterOptions {
     pub node: Option<String>,
     /// How its Pods fare.
     pub pods: PodOptions,
+    /// Tokens that are known besides those of service accounts.
+    pub tokens: Vec<StaticToken>,
+    /// PEM of authorities whose client certificates are believed as its own are.
+    pub client_authorities: Option<String>,
     /// Tells the time.
     pub clock: Clock,
     /// Where uids, names and keys come from.
@@ -69,7 +73,7 @@ pub enum ClusterError {
 /// A running cluster; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    // First: they write through the other two.
+    // Dropped first: they write through the other two.
     controllers: Controllers,
     surroundings: Surroundings,
     sandbox: Sandbox,
@@ -85,6 +89,8 @@ impl ClusterOptions {
             address: None,
             node: Some("sandbox".to_owned()),
             pods: PodOptions::default(),
+            tokens: Vec::new(),
+            client_authorities: None,
             clock,
             random,
         }
@@ -160,10 +166,11 @@ impl Cluster {
 }
 
 async fn serve(options: &ClusterOptions, address: SocketAddr) -> Result<(Surroundings, Sandbox), ClusterError> {
-    let surroundings = Surroundings::new(token_keys(options.data_dir.as_deref())?);
+    let surroundings = Surroundings::new(token_keys(options.data_dir.as_deref())?, options.tokens.clone());
     let options = SandboxOptions {
         data_dir: options.data_dir.clone(),
         address,
+        client_authorities: options.client_authorities.clone(),
         hooks: surroundings.hooks(),
         ..SandboxOptions::new(options.clock.clone(), options.random.clone())
     };

@@ -44,7 +44,7 @@ pub(crate) use claim::default_class;
 pub(crate) use condition::is_true;
 pub(crate) use kind::*;
 pub(crate) use pod::PodCommand;
-pub use pod::PodOptions;
+pub use pod::{OutcomeRule, OutcomeRuleError, PodOptions};
 use queue::WorkQueue;
 use routing::Work;
 pub(crate) use selector::selects;

@@ -11,6 +11,7 @@ mod claims;
 mod impersonate;
 mod keys;
 mod request;
+mod static_tokens;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -32,6 +33,7 @@ use crate::store::Store;
 pub use claims::{Bound, Ref};
 pub use impersonate::impersonate;
 pub use keys::{KeyError, TokenKeys};
+pub use static_tokens::{StaticToken, TokenFileError};
 
 /// The name of whoever shows nothing.
 pub const ANONYMOUS: &str = "system:anonymous";

@@ -55,6 +55,8 @@ pub struct SandboxOptions {
     pub address: SocketAddr,
     /// More names and addresses for its certificate.
     pub names: Vec<String>,
+    /// PEM of authorities whose client certificates are believed as its own are.
+    pub client_authorities: Option<String>,
     /// Tells the time.
     pub clock: Clock,
     /// Where uids, names and keys come from.
@@ -89,6 +91,9 @@ pub enum StartError {
         /// Why not.
         source: rcgen::Error,
     },
+    /// The authorities of clients are no certificates.
+    #[error("the authorities of client certificates are no PEM of certificates")]
+    ClientAuthorities,
     /// The TLS library refuses.
     #[error("the sandbox's TLS cannot be set up")]
     Tls(#[source] rustls::Error),
@@ -121,6 +126,7 @@ impl SandboxOptions {
             data_dir: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             names: Vec::new(),
+            client_authorities: None,
             clock,
             random,
             history: DEFAULT_HISTORY,
@@ -159,7 +165,7 @@ impl Sandbox {
         names.extend(options.names);
         names.sort();
         names.dedup();
-        let tls = listener::tls(&authority, &authority.sign_server(&names)?)?;
+        let tls = listener::tls(&authority, &authority.sign_server(&names)?, options.client_authorities.as_deref())?;
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(listener::serve(listener, tls, api.clone(), shutdown.clone(), tasks.clone()));
         Ok(Self { api, address, authority, shutdown, tasks })

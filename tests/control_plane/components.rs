@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::{Kind, Options};
 use crate::process::Process;
+use crate::tools;
 use crate::watchdog::TempFolder;
 
 /// Where everything of one control plane is.
 pub(super) struct Layout {
+    pub(super) kind: Kind,
     pub(super) folder: TempFolder,
     pub(super) binaries: PathBuf,
     pub(super) apiserver_port: u16,
@@ -27,6 +30,9 @@ pub(super) const TOKEN_PUBLIC_KEY: &str = "service-accounts.pub";
 pub(super) const TOKENS: &str = "tokens.csv";
 pub(super) const STAGES: &str = "stages.yaml";
 pub(super) const ADMIN_KUBECONFIG: &str = "kubeconfig";
+
+/// The node on which Pods run, whoever simulates it.
+pub(super) const NODE: &str = "simulated";
 
 /// The only name the API server accepts from an aggregating front proxy.
 pub(super) const FRONT_PROXY: &str = "front-proxy-client";
@@ -53,7 +59,31 @@ impl Layout {
         self.start("etcd", command)
     }
 
-    pub(super) fn start_apiserver(&self, bench: bool) -> anyhow::Result<Process> {
+    /// The API server: kube-apiserver, or the sandbox.
+    pub(super) fn start_apiserver(&self, options: Options) -> anyhow::Result<Process> {
+        match self.kind {
+            Kind::Real => self.start_kube_apiserver(options.bench),
+            Kind::Sandbox => self.start_sandbox(options.pods_become_ready),
+        }
+    }
+
+    fn start_sandbox(&self, with_node: bool) -> anyhow::Result<Process> {
+        let mut command = self.surrounded(Command::new(tools::argosy_binary()?));
+        command
+            .arg("sandbox")
+            .arg(self.file("--data-dir", "sandbox"))
+            .arg(format!("--address=127.0.0.1:{}", self.apiserver_port))
+            .arg(self.file("--kubeconfig", ADMIN_KUBECONFIG))
+            .arg(self.file("--client-ca-file", AUTHORITY))
+            .arg(self.file("--token-auth-file", TOKENS))
+            // As in the stages of the simulated node.
+            .args(["--instant-pods", "--pod-outcome=argosy.test/pod=never-ready:pending"])
+            .arg("--pod-outcome=argosy.test/pod=fails:fail")
+            .arg(if with_node { format!("--node={NODE}") } else { "--no-node".to_owned() });
+        self.start("sandbox", command)
+    }
+
+    fn start_kube_apiserver(&self, bench: bool) -> anyhow::Result<Process> {
         let mut command = self.command("kube-apiserver");
         command
             .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port))
@@ -119,7 +149,10 @@ impl Layout {
     /// A command of the tools folder that sees nothing of the person's own
     /// Kubernetes settings.
     pub(super) fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(name));
+        self.surrounded(Command::new(self.binaries.join(name)))
+    }
+
+    fn surrounded(&self, mut command: Command) -> Command {
         command.current_dir(self.folder.path()).env("HOME", self.folder.path()).env_remove("KUBECONFIG");
         command
     }

@@ -29,6 +29,22 @@ pub(super) fn certificate_user(identity: &Identity) -> Value {
     })
 }
 
+/// The authority that a kubeconfig trusts and the certificate its user shows.
+pub(super) fn read_identity(path: &Path) -> anyhow::Result<(String, Identity)> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let file: Value = serde_saphyr::from_str(&text).context("a kubeconfig is YAML")?;
+    let pem = |pointer: &str| -> anyhow::Result<String> {
+        let encoded = file.pointer(pointer).and_then(Value::as_str);
+        let bytes = STANDARD.decode(encoded.with_context(|| format!("the kubeconfig has no {pointer}"))?)?;
+        String::from_utf8(bytes).with_context(|| format!("{pointer} is no PEM"))
+    };
+    let identity = Identity {
+        certificate_pem: pem("/users/0/user/client-certificate-data")?,
+        key_pem: pem("/users/0/user/client-key-data")?,
+    };
+    Ok((pem("/clusters/0/cluster/certificate-authority-data")?, identity))
+}
+
 /// The whole file.
 pub(super) fn document(url: &str, authority_pem: &str, user: &Value) -> String {
     json!({

@@ -7,10 +7,10 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, PostParams};
 use serde_json::json;
 
+use super::components::NODE as NAME;
 use crate::process::Process;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
-const NAME: &str = "simulated";
 
 /// Makes the node and waits until the simulator says that it is ready.
 pub(super) async fn add_node(client: kube::Client, simulator: &mut Process) -> anyhow::Result<()> {

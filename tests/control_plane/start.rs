@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 
 use super::components::{self, FRONT_PROXY, Layout};
-use super::{ControlPlane, GUEST, Options, kubeconfig, node};
+use super::{ControlPlane, GUEST, Kind, Options, kubeconfig, node};
 use crate::certificates::{Authority, Identity, generate_signing_keys};
 use crate::ports::free_ports;
 use crate::process::Process;
@@ -33,18 +33,27 @@ struct Credentials {
 // === impl ControlPlane ===
 
 impl ControlPlane {
-    /// Starts a control plane and waits until it answers.
+    /// Starts a control plane, of the kind that the environment chooses, and waits
+    /// until it answers.
     ///
     /// # Errors
     /// When a component ends or is not ready in time, with the end of its log.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
+        Self::start_as(Kind::chosen()?, options).await
+    }
+
+    /// Starts one of a certain kind.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_as(kind: Kind, options: Options) -> anyhow::Result<Self> {
         // Building takes minutes the first time, so it leaves the runtime's threads.
         let binaries =
             tokio::task::spawn_blocking(tools::kubernetes_binaries).await.context("building the tools")??;
         let mut attempt = 1;
         loop {
-            match start_once(binaries, options).await {
-                Err(error) if attempt < ATTEMPTS && format!("{error:#}").contains("address already in use") => {
+            match start_once(kind, binaries, options).await {
+                Err(error) if attempt < ATTEMPTS && is_taken(&error) => {
                     attempt += 1;
                 }
                 result => return result,
@@ -53,14 +62,30 @@ impl ControlPlane {
     }
 }
 
-async fn start_once(binaries: &Path, options: Options) -> anyhow::Result<ControlPlane> {
+fn is_taken(error: &anyhow::Error) -> bool {
+    format!("{error:#}").to_lowercase().contains("address already in use")
+}
+
+async fn start_once(kind: Kind, binaries: &Path, options: Options) -> anyhow::Result<ControlPlane> {
     let [apiserver_port, etcd_port, etcd_peer_port, node_port] = free_ports()?;
     let folder = TempFolder::new("kubernetes")?;
-    let layout = Layout { folder, binaries: binaries.to_owned(), apiserver_port, etcd_port, etcd_peer_port, node_port };
-    let Credentials { authority, admin, guest_token } = write_files(&layout)?;
+    let binaries = binaries.to_owned();
+    let layout = Layout { kind, folder, binaries, apiserver_port, etcd_port, etcd_peer_port, node_port };
+    let credentials = write_files(&layout)?;
+    match kind {
+        Kind::Real => start_real(layout, credentials, options).await,
+        Kind::Sandbox => start_sandbox(layout, credentials, options).await,
+    }
+}
+
+async fn start_real(layout: Layout, credentials: Credentials, options: Options) -> anyhow::Result<ControlPlane> {
+    let Credentials { authority, admin, guest_token } = credentials;
+    let user = kubeconfig::certificate_user(&admin);
+    let document = kubeconfig::document(&layout.url(), authority.certificate_pem(), &user);
+    layout.folder.write(components::ADMIN_KUBECONFIG, document)?;
 
     let mut etcd = layout.start_etcd()?;
-    let mut apiserver = layout.start_apiserver(options.bench)?;
+    let mut apiserver = layout.start_apiserver(options)?;
     let client = kubeconfig::client(&layout.folder.join(components::ADMIN_KUBECONFIG)).await?;
     let ready = wait_until_ready(&client, &mut apiserver).await;
     // Without etcd the API server waits: etcd's own words are the better ones.
@@ -83,11 +108,37 @@ async fn start_once(binaries: &Path, options: Options) -> anyhow::Result<Control
     Ok(ControlPlane {
         others,
         apiserver: Some(apiserver),
-        etcd,
+        etcd: Some(etcd),
         layout,
+        serving_authority_pem: authority.certificate_pem().to_owned(),
         authority,
         admin,
         guest_token,
+        options,
+        kubeconfigs: AtomicU32::new(0),
+    })
+}
+
+async fn start_sandbox(layout: Layout, credentials: Credentials, options: Options) -> anyhow::Result<ControlPlane> {
+    let mut process = layout.start_apiserver(options)?;
+    let path = layout.folder.join(components::ADMIN_KUBECONFIG);
+    // It is there once the sandbox answers.
+    let written = process.wait_until("answering", READY_WITHIN, || async {
+        std::fs::metadata(&path).context("there is no kubeconfig yet")
+    });
+    written.await?;
+    wait_until_ready(&kubeconfig::client(&path).await?, &mut process).await?;
+    // The administrator's certificate is the one that the sandbox made.
+    let (serving_authority_pem, admin) = kubeconfig::read_identity(&path)?;
+    Ok(ControlPlane {
+        others: Vec::new(),
+        apiserver: Some(process),
+        etcd: None,
+        layout,
+        serving_authority_pem,
+        authority: credentials.authority,
+        admin,
+        guest_token: credentials.guest_token,
         options,
         kubeconfigs: AtomicU32::new(0),
     })
@@ -110,9 +161,6 @@ fn write_files(layout: &Layout) -> anyhow::Result<Credentials> {
     folder.write(components::TOKEN_PUBLIC_KEY, public_key)?;
     folder.write(components::TOKENS, format!("{guest_token},{GUEST},{GUEST}\n"))?;
     folder.write(components::STAGES, include_str!("stages.yaml"))?;
-    let user = kubeconfig::certificate_user(&admin);
-    folder
-        .write(components::ADMIN_KUBECONFIG, kubeconfig::document(&layout.url(), authority.certificate_pem(), &user))?;
     Ok(Credentials { authority, admin, guest_token })
 }
 

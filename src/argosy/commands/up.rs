@@ -38,6 +38,8 @@ pub(crate) fn run(options: cli::Up) -> anyhow::Result<()> {
 
 async fn serve(mut options: cli::Up) -> anyhow::Result<()> {
     let shutdown = signals::shutdown()?;
+    // What is printed is right in every folder.
+    options.data_dir = std::path::absolute(&options.data_dir).context("the data folder has no absolute path")?;
     // Early, so that a taken port is said before anything is made.
     options.api.address.get_or_insert_with(|| "127.0.0.1".to_owned());
     let recorder = web::install_recorder()?;

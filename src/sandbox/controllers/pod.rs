@@ -12,8 +12,8 @@ use argosy_model::object;
 use serde_json::{Value, json};
 
 pub(crate) use behaviour::PodCommand;
-pub use behaviour::PodOptions;
 use behaviour::{Behaviour, Outcome};
+pub use behaviour::{OutcomeRule, OutcomeRuleError, PodOptions};
 
 use super::condition::{self, Condition};
 use super::event;
@@ -130,6 +130,9 @@ fn live(pod: &Value, behaviour: &Behaviour, now: jiff::Timestamp) -> Turn {
 }
 
 fn start(pod: &Value, behaviour: &Behaviour, now: jiff::Timestamp) -> Turn {
+    if behaviour.outcome == Outcome::Waits {
+        return Turn::default();
+    }
     let Some(began) = time(pod, &["status", "startTime"]) else {
         let next = (!behaviour.start_after.is_zero()).then_some(behaviour.start_after);
         return Turn { pod: Some(status::creating(pod, now)), next, events: Vec::new() };
@@ -154,7 +157,7 @@ fn start(pod: &Value, behaviour: &Behaviour, now: jiff::Timestamp) -> Turn {
     }
     let next = match &behaviour.outcome {
         Outcome::Ends { after, .. } => Some(*after),
-        Outcome::Runs | Outcome::NeverReady => None,
+        Outcome::Waits | Outcome::Runs | Outcome::NeverReady => None,
     };
     let events = status::images(pod)
         .flat_map(|(container, image)| {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use super::{Controllers, Options};
 use crate::faults::{Faults, Observation};
 use crate::hooks::Hooks;
-use crate::identity::{Identities, TokenKeys};
+use crate::identity::{Identities, StaticToken, TokenKeys};
 use crate::journal::Journal;
 use crate::kinds::Kinds;
 use crate::lifecycle::{Bootstrap, bootstrap};
@@ -27,19 +27,21 @@ pub struct Surroundings {
     faults: Faults,
     journal: Journal,
     keys: Arc<RwLock<Option<TokenKeys>>>,
+    tokens: Arc<[StaticToken]>,
     identities: Arc<OnceLock<Arc<Identities>>>,
 }
 
 // === impl Surroundings ===
 
 impl Surroundings {
-    /// For a sandbox whose tokens these keys sign.
+    /// For a sandbox whose tokens these keys sign, and that knows these besides.
     #[must_use]
-    pub fn new(keys: TokenKeys) -> Self {
+    pub fn new(keys: TokenKeys, tokens: Vec<StaticToken>) -> Self {
         Self {
             faults: Faults::none(),
             journal: Journal::default(),
             keys: Arc::new(RwLock::new(Some(keys))),
+            tokens: tokens.into(),
             identities: Arc::default(),
         }
     }
@@ -73,6 +75,9 @@ impl Surroundings {
             let keys = this.keys.write().unwrap_or_else(PoisonError::into_inner).take();
             let keys = keys.expect("surroundings are of one sandbox");
             let identities = Identities::new(store.clone(), stamps.clone(), keys, this.faults.clone());
+            for StaticToken { token, user } in this.tokens.iter() {
+                identities.add_token(token, &format!("static:{}", user.name), user.clone());
+            }
             let identities = this.identities.get_or_init(|| Arc::new(identities)).clone();
             Hooks {
                 authenticator: identities.clone(),

@@ -8,6 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -26,11 +27,15 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// TLS with the server's certificate; clients may show one of the same authority.
-pub(super) fn tls(authority: &Authority, server: &Signed) -> Result<TlsAcceptor, StartError> {
+/// TLS with the server's certificate; clients may show one of the same authority, or
+/// of those in the PEM.
+pub(super) fn tls(authority: &Authority, server: &Signed, others: Option<&str>) -> Result<TlsAcceptor, StartError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(authority.der.clone())).map_err(StartError::Tls)?;
+    for one in others.map(client_authorities).transpose()?.unwrap_or_default() {
+        roots.add(one).map_err(StartError::Tls)?;
+    }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .build()
@@ -45,6 +50,11 @@ pub(super) fn tls(authority: &Authority, server: &Signed) -> Result<TlsAcceptor,
         .map_err(StartError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn client_authorities(pem: &str) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    all.ok().filter(|all| !all.is_empty()).ok_or(StartError::ClientAuthorities)
 }
 
 /// Serves until the token is cancelled.

@@ -1,6 +1,5 @@
 //! Clusters of Argosy's own: one it lives in and one it deploys to.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::words::Step;
+use crate::files::replace;
 use crate::home::{clock, random_bytes};
 
 /// The cluster Argosy lives in, and the context of the kubeconfig that names it.
@@ -99,12 +99,4 @@ fn write_kubeconfig(path: &Path, clusters: &[(&str, &Cluster)]) -> anyhow::Resul
         "apiVersion: v1\nkind: Config\ncurrent-context: {HOME}\nclusters:\n{servers}contexts:\n{contexts}users:\n{users}"
     );
     replace(path, &text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Writes a file that only its owner may read, at once or not at all.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }

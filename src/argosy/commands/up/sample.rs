@@ -34,7 +34,7 @@ pub(super) struct WorkTree {
 /// # Errors
 /// When git is missing, or one of the two cannot be made.
 pub(super) async fn deploy(home: &Home, data_dir: &Path, own_clusters: bool) -> anyhow::Result<WorkTree> {
-    let folder = std::path::absolute(data_dir.join(NAME)).context("the data folder has no absolute path")?;
+    let folder = data_dir.join(NAME);
     let step = Step::begin("A Git repository with a sample application");
     let work_tree = WorkTree { folder };
     if work_tree.folder.exists() {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::clusters::{DESTINATION, HOME};
 use super::sample::NAME;
 use crate::cli;
+use crate::files::quoted;
 
 /// Says a line or more.
 pub(super) fn say(text: &str) {
@@ -60,7 +61,7 @@ impl Place {
         if let Some(kubeconfig) = &self.kubeconfig {
             rows.push((
                 "kubectl",
-                format!("export KUBECONFIG={}    contexts {HOME} and {DESTINATION}", kubeconfig.display()),
+                format!("export KUBECONFIG={}    contexts {HOME} and {DESTINATION}", quoted(kubeconfig)),
             ));
         }
         rows.push(("metrics", format!("http://{}/metrics", self.metrics)));
@@ -82,7 +83,7 @@ impl Place {
                 "\nDeploy a change and watch it here:\n\n\
                  \x20 cd {}\n\
                  \x20 sed -i 's/replicas: 2/replicas: 5/' 40-frontend.yaml && git commit -am 'More frontends'\n",
-                folder.display()
+                quoted(folder)
             );
         }
         if let Some(kubeconfig) = &self.kubeconfig {
@@ -93,7 +94,7 @@ impl Place {
                  \x20 kubectl -n {namespace} get applications\n\
                  \x20 kubectl --context {DESTINATION} -n {NAME} get all\n\
                  \x20 kubectl --context {DESTINATION} -n {NAME} delete deployment guestbook-frontend\n",
-                kubeconfig.display(),
+                quoted(kubeconfig),
                 namespace = self.namespace,
             );
         }

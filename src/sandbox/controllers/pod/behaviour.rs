@@ -1,5 +1,5 @@
-//! How a simulated Pod fares: by options, by its annotations, by the names of its
-//! images, and by what its command plainly says.
+//! How a simulated Pod fares: by its annotations, by rules for its labels, by the
+//! names of its images, by what its command plainly says, and by options.
 
 use std::time::Duration;
 
@@ -24,6 +24,28 @@ pub struct PodOptions {
     /// Images that do not exist, as glob patterns, besides those whose names say so
     /// (`.invalid/`, `does-not-exist`, `nonexistent`, `no-such-image`).
     pub missing_images: Vec<String>,
+    /// What becomes of Pods with a certain label; the first that fits counts.
+    pub outcomes: Vec<OutcomeRule>,
+}
+
+/// What becomes of Pods with a label of a value, for those who cannot annotate
+/// them. Written `label=value:outcome`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeRule {
+    label: String,
+    value: String,
+    outcome: String,
+}
+
+/// A text is no [`OutcomeRule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutcomeRuleError {
+    /// It has another form.
+    #[error("it is not of the form label=value:outcome")]
+    Form,
+    /// The outcome is none.
+    #[error("the outcome is none of {}", OUTCOMES.join(", "))]
+    Outcome,
 }
 
 /// How one Pod fares.
@@ -40,6 +62,8 @@ pub(crate) struct Behaviour {
 /// What becomes of a Pod that has started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
+    /// It stays as it was scheduled.
+    Waits,
     /// It is ready, until somebody deletes it.
     Runs,
     /// It runs and never gets ready.
@@ -55,8 +79,9 @@ pub(crate) enum Outcome {
 
 const START_AFTER: &str = "sandbox.argosy.io/start-after";
 const RUN_FOR: &str = "sandbox.argosy.io/run-for";
-/// `fail`, `crash`, `complete`, `unready` or `missing-image`.
+/// One of [`OUTCOMES`].
 const OUTCOME: &str = "sandbox.argosy.io/outcome";
+const OUTCOMES: [&str; 6] = ["fail", "crash", "complete", "unready", "pending", "missing-image"];
 
 const MISSING: [&str; 4] = [".invalid/", "does-not-exist", "nonexistent", "no-such-image"];
 
@@ -71,6 +96,7 @@ impl Default for PodOptions {
             restart_after: Duration::from_secs(2),
             restarts: 6,
             missing_images: Vec::new(),
+            outcomes: Vec::new(),
         }
     }
 }
@@ -89,12 +115,33 @@ impl PodOptions {
     }
 }
 
+// === impl OutcomeRule ===
+
+impl std::str::FromStr for OutcomeRule {
+    type Err = OutcomeRuleError;
+
+    fn from_str(text: &str) -> Result<Self, OutcomeRuleError> {
+        let (label, rest) = text.split_once('=').ok_or(OutcomeRuleError::Form)?;
+        let (value, outcome) = rest.split_once(':').ok_or(OutcomeRuleError::Form)?;
+        if label.is_empty() {
+            return Err(OutcomeRuleError::Form);
+        }
+        if !OUTCOMES.contains(&outcome) {
+            return Err(OutcomeRuleError::Outcome);
+        }
+        Ok(Self { label: label.to_owned(), value: value.to_owned(), outcome: outcome.to_owned() })
+    }
+}
+
 // === impl Behaviour ===
 
 impl Behaviour {
     /// How a Pod fares under these options.
     pub(crate) fn of(pod: &Value, options: &PodOptions) -> Self {
-        let asked = object::annotation(pod, OUTCOME).unwrap_or_default();
+        let labels = &pod["metadata"]["labels"];
+        let by_label = || options.outcomes.iter().find(|rule| labels[&rule.label] == rule.value.as_str());
+        let asked = object::annotation(pod, OUTCOME).or_else(|| by_label().map(|rule| &*rule.outcome));
+        let asked = asked.unwrap_or_default();
         Self {
             start_after: duration(pod, START_AFTER).unwrap_or(options.start_after),
             restart_after: options.restart_after,
@@ -122,6 +169,7 @@ fn outcome(pod: &Value, options: &PodOptions, asked: &str) -> Outcome {
     let after = run_for.unwrap_or(options.run_for);
     let command = PodCommand::of(&pod["spec"]["containers"][0]);
     match asked {
+        "pending" => return Outcome::Waits,
         "unready" => return Outcome::NeverReady,
         "fail" | "crash" => return Outcome::Ends { after, code: 1 },
         "complete" => return Outcome::Ends { after, code: 0 },

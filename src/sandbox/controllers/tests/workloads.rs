@@ -91,3 +91,25 @@ async fn a_cron_job_starts_a_job_at_its_time() {
     cluster.until("done", |c| c.value(&key)["status"]["lastSuccessfulTime"].is_string()).await;
     assert_eq!(cluster.value(&key)["status"]["lastScheduleTime"], "2026-01-01T01:00:00Z");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_for_a_label_says_how_pods_fare_until_the_label_says_otherwise() {
+    let rules = ["fate=held:pending", "fate=bad:fail"].map(|rule| rule.parse().unwrap());
+    let cluster = Cluster::with(PodOptions { outcomes: rules.to_vec(), ..PodOptions::default() });
+    let with_fate = |fate: &str| {
+        let mut value = job(fate, json!({"backoffLimit": 0}));
+        value["spec"]["template"]["metadata"] = json!({"labels": {"fate": fate}});
+        value
+    };
+    let (held, bad) = (cluster.create(&JOB, with_fate("held")), cluster.create(&JOB, with_fate("bad")));
+    cluster.until("failed", |c| condition::is_true(&c.value(&bad), "Failed")).await;
+    let pod = cluster.pods().into_iter().find(|pod| pod.value["metadata"]["labels"]["fate"] == "held").unwrap();
+    let pod = POD.key("default", argosy_model::object::name(&pod.value));
+    assert_eq!(cluster.value(&pod)["spec"]["nodeName"], "sandbox", "it is scheduled");
+    assert_eq!(cluster.value(&pod)["status"]["startTime"], Value::Null, "and does not start");
+    cluster.edit(&pod, |value| value["metadata"]["labels"]["fate"] = "free".into());
+    cluster.until("complete", |c| condition::is_true(&c.value(&held), "Complete")).await;
+    for (rule, error) in [("fate:pending", OutcomeRuleError::Form), ("fate=held:rest", OutcomeRuleError::Outcome)] {
+        assert_eq!(rule.parse::<OutcomeRule>(), Err(error));
+    }
+}
