@@ -37,12 +37,18 @@ lint: cargo ## Formatting, lints, and crates that must not be linked.
 	  if [[ -n $$users ]]; then printf '%s\n%s\n' "$$crate must not be linked (deny.toml), but is:" "$$users"; exit 1; fi; \
 	done
 
-test: tools lint ## Everything: lints, unit tests, tests against real components.
+# Test programs of the product that run once more on its own sandbox: those that show
+# the most and take the least.
+on_sandbox := first_light operations control_plane impersonation custom_health bad_input old_server settings sources api_projects
+
+test: tools lint ## Everything: lints, unit tests, tests against real components, and on the sandbox.
 	@$(call say,building the tests)
 	@cargo build --locked -p argosy
 	@cargo test --locked --workspace --no-run
 	@$(call say,running the tests)
 	@ARGOSY_TEST_BIN="$$(tests/tools/build)" cargo test --locked --workspace
+	@$(call say,running the product on its own sandbox)
+	@ARGOSY_TEST_CONTROL_PLANE=sandbox cargo test --locked -p argosy-tests $(on_sandbox:%=--test %)
 
 bench: tools ## 1,000 applications on one API server, with figures.
 	@$(call say,building for the benchmark)

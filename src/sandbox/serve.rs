@@ -12,6 +12,7 @@ mod delete;
 mod discovery;
 mod handle;
 mod listener;
+mod metrics;
 mod openapi;
 mod patch;
 mod prepare;

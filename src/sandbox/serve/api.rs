@@ -5,6 +5,7 @@ use std::sync::Arc;
 use argosy_model::object;
 use serde_json::Value;
 
+use super::metrics::Requests;
 use super::query::Query;
 use super::respond::Form;
 use super::route::ResourceRoute;
@@ -24,6 +25,7 @@ pub(super) struct Api {
     pub(super) hooks: Hooks,
     /// Host and port.
     pub(super) address: String,
+    pub(super) requests: Requests,
 }
 
 /// One request for a resource, understood.
@@ -44,7 +46,7 @@ pub(super) struct Ask<'a> {
 
 impl Api {
     pub(super) fn new(store: Store, kinds: Kinds, stamps: Stamps, hooks: Hooks, address: String) -> Self {
-        Self { store, kinds, stamps, hooks, address }
+        Self { store, kinds, stamps, hooks, address, requests: Requests::default() }
     }
 
     /// Serves the kinds of every definition that is stored.

@@ -13,12 +13,16 @@ use super::select::Selection;
 use super::{prepare, read, write};
 use crate::failure::{Failure, Fault};
 use crate::hooks::{Admitted, Attributes};
+use crate::kinds::read_protobuf;
 use crate::stamp;
 use crate::store::{Object, ObjectKey, StoreError, UpdateError};
 
 /// The finalizers by which dependants are waited for, or left alone.
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
+
+/// What the body of a request is, by its definition.
+const OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
 const ATTEMPTS: usize = 64;
 
@@ -48,6 +52,8 @@ impl Options {
                     Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
                 })?,
                 "application/yaml" => write::parse_yaml(body)?,
+                "application/vnd.kubernetes.protobuf" => read_protobuf(body, |_, _| Some(OPTIONS))
+                    .map_err(|error| Failure::bad_request(error.to_string()))?,
                 _ => {
                     return Err(Failure::new(
                         StatusCode::UNSUPPORTED_MEDIA_TYPE,

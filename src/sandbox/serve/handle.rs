@@ -91,16 +91,28 @@ async fn answer(
         },
         refusal => refusal,
     };
+    let code = result.as_ref().map_or_else(|failure| failure.code, |reply| reply.response.status());
+    let dry_run = query.dry_run("").unwrap_or(false);
+    api.requests.count(&attributes, content_type(parts), dry_run, code);
     api.hooks.observer.record(Record {
         time,
         caller,
         attributes,
         field_manager: query.get("fieldManager").to_owned(),
-        dry_run: query.dry_run("").unwrap_or(false),
-        code: result.as_ref().map_or_else(|failure| failure.code, |reply| reply.response.status()),
+        dry_run,
+        code,
         version: result.as_ref().ok().and_then(|reply| reply.version),
     });
     result.map(|reply| reply.response).map_err(|failure| (failure, trouble.retry_after))
+}
+
+fn header_text(parts: &http::request::Parts, name: header::HeaderName) -> &str {
+    parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// Without its parameters.
+fn content_type(parts: &http::request::Parts) -> &str {
+    header_text(parts, header::CONTENT_TYPE).split(';').next().unwrap_or("").trim()
 }
 
 async fn read_body(body: Incoming) -> Result<Bytes, Failure> {
@@ -170,6 +182,7 @@ fn document(api: &Api, parts: &http::request::Parts, route: &Route<'_>) -> Resul
     match route {
         Route::Version => ok(version()),
         Route::Health => Ok(respond::text(StatusCode::OK, "ok")),
+        Route::Metrics => Ok(respond::text(StatusCode::OK, api.requests.text())),
         Route::CoreVersions | Route::Groups if aggregated => {
             let value = discovery::aggregated(&api.kinds, *route == Route::CoreVersions);
             let mut response = respond::object(StatusCode::OK, &value);
@@ -222,18 +235,16 @@ async fn resource(
         let page = || Ok(Reply::from(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")));
         return if known { Err(Failure::no_such_resource()) } else { page() };
     };
-    let header = |name| parts.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or("");
-    let content_type = header(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim();
     let ask = Ask {
         dry_run: query.dry_run(options_kind(&attributes.verb))?,
-        field_manager: query.field_manager(header(header::USER_AGENT)),
+        field_manager: query.field_manager(header_text(parts, header::USER_AGENT)),
         form: respond::form(&parts.headers)?,
         kind,
         route,
         caller,
         attributes,
         query,
-        content_type,
+        content_type: content_type(parts),
     };
     let wrong_scope = if ask.kind.namespaced {
         route.namespace.is_empty() && !route.name.is_empty()

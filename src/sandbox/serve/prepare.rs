@@ -100,6 +100,7 @@ pub(super) fn before_update(kind: &Kind, subresource: &str, old: &Value, new: &m
             }
             if (&*kind.group, &*kind.plural) == ("", "services") {
                 keep_addresses(old, new);
+                drop_what_the_type_lacks(old, new);
             }
         }
     }
@@ -236,6 +237,46 @@ fn keep_addresses(old: &Value, new: &mut Value) {
             port.entry("nodePort".to_owned()).or_insert_with(|| node_port.clone());
         }
     }
+}
+
+/// A Service that gets a type without node ports or outside traffic, or without an
+/// address, loses what it had of these, unless the update changes them by itself.
+fn drop_what_the_type_lacks(old: &Value, new: &mut Value) {
+    let kind = |service: &Value| service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
+    let (before, after) = (kind(old), kind(new));
+    let has_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
+    let is_balanced = |kind: &str| kind == "LoadBalancer";
+    let mut lost: Vec<&str> = Vec::new();
+    if before != "ExternalName" && after == "ExternalName" {
+        lost.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
+    }
+    if has_ports(&before) && !has_ports(&after) {
+        if new["spec"]["externalIPs"].as_array().is_none_or(Vec::is_empty) {
+            lost.push("externalTrafficPolicy");
+        }
+        if node_ports(old) == node_ports(new) {
+            let ports = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut).into_iter().flatten();
+            for port in ports.filter_map(Value::as_object_mut) {
+                port.remove("nodePort");
+            }
+        }
+    }
+    if is_balanced(&before) && !is_balanced(&after) {
+        lost.extend(["healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    for field in lost {
+        if spec.get(field) == old["spec"].get(field) {
+            spec.remove(field);
+        }
+    }
+}
+
+fn node_ports(service: &Value) -> Vec<u64> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    let mut ports: Vec<u64> = ports.filter_map(|port| port["nodePort"].as_u64()).collect();
+    ports.sort_unstable();
+    ports
 }
 
 /// The quality of service class of a Pod.

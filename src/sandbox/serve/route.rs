@@ -25,6 +25,8 @@ pub(super) enum Route<'a> {
     Version,
     /// `/healthz` and its like.
     Health,
+    /// `/metrics`.
+    Metrics,
     /// Anything else.
     Unknown,
 }
@@ -48,6 +50,7 @@ pub(super) fn parse(path: &str) -> Route<'_> {
     match parts[..] {
         ["version"] => Route::Version,
         ["healthz" | "livez" | "readyz", ..] => Route::Health,
+        ["metrics"] => Route::Metrics,
         ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiIndex,
         ["openapi", "v3", ..] => Route::OpenApi(path.trim_matches('/').trim_start_matches("openapi/v3/")),
