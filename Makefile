@@ -48,7 +48,7 @@ test: tools lint ## Everything: lints, unit tests, tests against real components
 	@$(call say,running the tests)
 	@ARGOSY_TEST_BIN="$$(tests/tools/build)" cargo test --locked --workspace
 	@$(call say,running the product on its own sandbox)
-	@ARGOSY_TEST_CONTROL_PLANE=sandbox cargo test --locked -p argosy-tests $(on_sandbox:%=--test %)
+	@ARGOSY_TEST_CONTROL_PLANE=sandbox cargo test --locked --workspace $(on_sandbox:%=--test %)
 
 bench: tools ## 1,000 applications on one API server, with figures.
 	@$(call say,building for the benchmark)

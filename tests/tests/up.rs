@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use argosy_tests::certificates::install_crypto;
 use argosy_tests::process::Process;
-use argosy_tests::{TempFolder, tools};
+use argosy_tests::{ControlPlane, Options, TempFolder, tools};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -134,6 +134,37 @@ async fn from_nothing_to_a_deployed_sample_and_back_after_a_crash() -> anyhow::R
     assert_eq!(up.applications(&password).await?, ["guestbook"]);
     assert_eq!(addresses(&std::fs::read_to_string(up.data().join("kubeconfig"))?), addresses(&kubeconfig));
     assert_eq!(up.deployment("guestbook-frontend").await?.spec.and_then(|spec| spec.replicas), Some(3));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_cluster_of_ones_own_it_stays_out_of_the_way_of_argo_cd() -> anyhow::Result<()> {
+    let plane = ControlPlane::start(Options { pods_become_ready: true, ..Options::default() }).await?;
+    let folder = TempFolder::new("up-real")?;
+    let up = || -> anyhow::Result<Command> {
+        let mut command = Command::new(tools::argosy_binary()?);
+        command.args(["up", "--once", "--sample", "--port", "0", "--kubeconfig"]).arg(plane.kubeconfig_path());
+        command.arg("--data-dir").arg(folder.join("data")).env("HOME", folder.path()).env_remove("ARGOSY_DATA_DIR");
+        Ok(command)
+    };
+    plane.kubectl_text(&["create", "namespace", "argocd"])?;
+    plane.kubectl_text(&["-n", "argocd", "create", "deployment", "argocd-application-controller", "--image=x"])?;
+    let refused = up()?.output().context("starting argosy up")?;
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(!refused.status.success() && words.contains("scale Deployment argocd-application-controller"), "{words}");
+    ensure!(
+        plane.kubectl_text(&["get", "customresourcedefinitions", "-o", "name"])?.is_empty(),
+        "it has changed nothing"
+    );
+
+    plane.kubectl_text(&["-n", "argocd", "scale", "deployment", "argocd-application-controller", "--replicas=0"])?;
+    let done = up()?.output().context("starting argosy up")?;
+    let text = String::from_utf8_lossy(&done.stdout);
+    ensure!(done.status.success(), "{text}\n{}", String::from_utf8_lossy(&done.stderr));
+    ensure!(text.contains("is deployed: Synced and Healthy."), "{text}");
+    let ready =
+        ["-n", "guestbook", "get", "deployment", "guestbook-frontend", "-o", "jsonpath={.status.readyReplicas}"];
+    ensure!(plane.kubectl_text(&ready)? == "2", "its Pods are ready");
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use argosy_sandbox::controllers::PodOptions;
 use argosy_sandbox::identity::StaticToken;
 
 use crate::cli;
-use crate::home::{clock, random_bytes};
 use crate::files::{quoted, replace};
+use crate::home::{clock, random_bytes};
 use crate::signals;
 
 /// The kubeconfig in the data folder.

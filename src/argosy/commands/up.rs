@@ -105,6 +105,7 @@ async fn install(
 ) -> anyhow::Result<Option<Installed>> {
     let step =
         Step::begin(&format!("Argo CD's kinds, settings and the project default, in namespace {}", args.namespace));
+    install::no_rival(&way.client, &args.namespace).await?;
     install::kinds(&way.client, clusters.is_some()).await?;
     install::namespace(&way.client, &args.namespace).await?;
     let Some(home) = args.open(way, shutdown).await else { return Ok(None) };

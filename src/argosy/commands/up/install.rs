@@ -67,6 +67,28 @@ async fn served(definitions: &Api<DynamicObject>, name: &str) -> anyhow::Result<
     }
 }
 
+/// Fails where an Argo CD works on the same objects: two controllers would undo each
+/// other's work.
+///
+/// # Errors
+/// When there is one, with what to do; or when nobody may look.
+pub(super) async fn no_rival(client: &kube::Client, namespace: &str) -> anyhow::Result<()> {
+    let name = "argocd-application-controller";
+    for kind in ["StatefulSet", "Deployment"] {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind));
+        let workloads: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+        let found = workloads.get_opt(name).await.with_context(|| format!("cannot look for a {kind} {name}"))?;
+        let replicas =
+            |found: &DynamicObject| found.data.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+        anyhow::ensure!(
+            found.as_ref().is_none_or(|found| replicas(found) == 0),
+            "Argo CD is at work in namespace {namespace}; stop it first: \
+             kubectl -n {namespace} scale {kind} {name} --replicas=0 (and those of its server and repo-server)"
+        );
+    }
+    Ok(())
+}
+
 /// Makes the namespace where it is missing.
 ///
 /// # Errors
