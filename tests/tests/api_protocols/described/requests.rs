@@ -56,8 +56,12 @@ impl Operation {
             .iter()
             .map(|parameter| {
                 let described = if parameter["in"] == "body" { &parameter["schema"] } else { parameter };
-                let share = if parameter["required"] == true { 1.0 } else { 0.15 };
-                (Just(parameter.clone()), prop::option::weighted(share, schema::values(document, described)))
+                let value = schema::values(document, described);
+                let value = match parameter["required"] == true {
+                    true => value.prop_map(Some).boxed(),
+                    false => prop::option::weighted(0.15, value).boxed(),
+                };
+                (Just(parameter.clone()), value)
             })
             .collect();
         parts.prop_map(move |parts| assemble(&template, parts)).boxed()
