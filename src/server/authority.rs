@@ -11,7 +11,7 @@ mod policy;
 pub(crate) mod revocation;
 mod snapshot;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use argosy_auth::account::Capability;
@@ -41,6 +41,7 @@ struct State {
     sso: Sso,
     disabled: bool,
     snapshot: ArcSwap<Snapshot>,
+    replacing: Mutex<()>,
     epoch: watch::Sender<u64>,
 }
 
@@ -62,6 +63,7 @@ impl Authority {
             sso,
             disabled,
             snapshot: ArcSwap::from_pointee(snapshot),
+            replacing: Mutex::default(),
             epoch: watch::Sender::new(0),
         };
         Self { state: Arc::new(state) }
@@ -92,11 +94,13 @@ impl Authority {
         self.snapshot().accounts.iter().any(|account| account.enabled && account.has(Capability::Login))
     }
 
-    /// Who shows this token; nobody, where it proves nothing.
+    /// Who shows this token; nobody, where it proves nothing. What this replica has
+    /// learnt by now counts: whoever was told that a token is revoked will find it so.
     pub(crate) async fn identify(&self, token: Option<&str>) -> Caller {
         if self.state.disabled {
             return Caller::everybody();
         }
+        self.catch_up();
         let snapshot = self.snapshot();
         let refusal = match token {
             None => NO_SESSION.to_owned(),
@@ -170,9 +174,7 @@ impl Authority {
     /// # Errors
     /// As [`Self::still_holds`].
     pub(crate) fn holds_at_once(&self, caller: &Caller) -> Result<(), Status> {
-        if self.snapshot().is_outdated(&self.state.home) {
-            self.replace();
-        }
+        self.catch_up();
         self.still_holds(caller)
     }
 
@@ -199,11 +201,18 @@ impl Authority {
         Ok(Issued { token, claims })
     }
 
-    /// Takes over what has changed, and tells the streams.
-    fn replace(&self) {
+    /// Takes over what has changed, and tells the streams. One at a time: nobody puts
+    /// back what another has replaced.
+    fn catch_up(&self) {
+        if !self.snapshot().is_outdated(&self.state.home) {
+            return;
+        }
+        let _alone = self.state.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let previous = self.snapshot();
-        self.state.snapshot.store(Arc::new(Snapshot::read(&self.state.home, Some(&previous))));
-        self.bump();
+        if previous.is_outdated(&self.state.home) {
+            self.state.snapshot.store(Arc::new(Snapshot::read(&self.state.home, Some(&previous))));
+            self.bump();
+        }
     }
 
     fn bump(&self) {

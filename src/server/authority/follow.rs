@@ -11,10 +11,8 @@ pub(crate) async fn follow(authority: Authority) {
     let mut sessions = home.sessions_changes();
     let mut projects = home.projects().version();
     loop {
-        // Changed between the first reading and the first wait.
-        if authority.snapshot().is_outdated(&home) {
-            authority.replace();
-        }
+        // The first time: changed between the first reading and the first wait.
+        authority.catch_up();
         tokio::select! {
             changed = settings.changed() => if changed.is_err() { return },
             changed = sessions.changed() => if changed.is_err() { return },
