@@ -109,7 +109,11 @@ fn comparable(status: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workloads_come_to_rest_as_on_a_real_cluster() -> anyhow::Result<()> {
-    let plane = ControlPlane::start(argosy_tests::Options { pods_become_ready: true, ..Default::default() }).await?;
+    let plane = ControlPlane::start_as(
+        argosy_tests::Kind::Real,
+        argosy_tests::Options { pods_become_ready: true, ..Default::default() },
+    )
+    .await?;
     let real = plane.client().await?;
     let cluster = inhabited::start().await?;
     let folder = tempfile::tempdir()?;

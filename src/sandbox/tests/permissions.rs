@@ -86,7 +86,11 @@ async fn send(client: &kube::Client, ask: &Ask) -> anyhow::Result<(u16, Value)> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn permissions_are_those_of_a_real_api_server() -> anyhow::Result<()> {
-    let plane = ControlPlane::start(argosy_tests::Options { controller_manager: true, ..Default::default() }).await?;
+    let plane = ControlPlane::start_as(
+        argosy_tests::Kind::Real,
+        argosy_tests::Options { controller_manager: true, ..Default::default() },
+    )
+    .await?;
     let real = plane.client().await?;
     let cluster = inhabited::start().await?;
     let folder = tempfile::tempdir()?;

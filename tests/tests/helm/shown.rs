@@ -35,7 +35,21 @@ fn normal_text(text: &str) -> String {
 
 /// What was printed.
 pub(crate) fn lines(text: &str) -> Vec<String> {
-    text.lines().map(|line| normal_text(line.trim_end())).filter(|line| !line.is_empty()).collect()
+    let lines = text.lines().map(|line| normal_text(line.trim_end())).filter(|line| !line.is_empty());
+    in_order(lines.collect())
+}
+
+/// Helm shows a release's resources kind by kind, the kinds in an order of chance.
+fn in_order(mut lines: Vec<String>) -> Vec<String> {
+    const HEADING: &str = "==> ";
+    let Some(start) = lines.iter().position(|line| line.starts_with(HEADING)) else { return lines };
+    let after = lines[start..].iter().position(|line| line.starts_with("TEST SUITE:"));
+    let end = after.map_or(lines.len(), |after| start + after);
+    let shown = &mut lines[start..end];
+    let mut kinds: Vec<Vec<String>> = shown.chunk_by(|_, line| !line.starts_with(HEADING)).map(<[_]>::to_vec).collect();
+    kinds.sort();
+    shown.clone_from_slice(&kinds.concat());
+    lines
 }
 
 /// What is in a namespace, as whoever applied it would see it.
