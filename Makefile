@@ -12,10 +12,10 @@ say = printf '\n== %s\n' "$(1)"
 
 # One thing after the other: each prints its progress and uses all cores.
 .NOTPARALLEL:
-.PHONY: help run test bench lint tools cargo
+.PHONY: help run test bench bench-sandbox fuzz lint tools cargo
 
 help: ## Says what there is.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 cargo:
 	@command -v cargo >/dev/null || { echo "cargo not found: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
@@ -54,3 +54,14 @@ bench: tools ## 1,000 applications on one API server, with figures.
 	@$(call say,building for the benchmark)
 	@cargo build --locked --release -p argosy -p argosy-loadtest
 	@$(CARGO_TARGET_DIR)/release/bench
+
+bench-sandbox: cargo ## Memory and speed of simulated clusters, with figures.
+	@$(call say,building for the benchmark)
+	@cargo build --locked --release -p argosy-loadtest --bin sandbox
+	@$(CARGO_TARGET_DIR)/release/sandbox
+
+fuzz: cargo ## Tries readers of foreign input with made-up ones, each for FUZZ_SECONDS (30).
+	@$(call say,building the fuzz targets)
+	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/fuzz/rustc cargo build --locked --release -p argosy-fuzz --features libfuzzer
+	@$(call say,fuzzing; what is found is told with how to repeat it)
+	@fuzz/run

@@ -12,6 +12,9 @@
 pub mod account;
 pub mod application;
 pub mod decision;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod oidc;
 pub mod password;

@@ -13,6 +13,8 @@
 
 mod draft;
 mod explain;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod glob;
 mod go_regex;
 mod line;

@@ -12,6 +12,8 @@
 
 mod authorise;
 mod claims;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod key;
 mod verify;
 

@@ -11,6 +11,8 @@ mod convert;
 pub mod custom;
 mod decode;
 mod defaults;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod paths;
 mod protobuf;
 mod structural;

@@ -10,6 +10,9 @@ pub mod controllers;
 pub mod failure;
 pub mod faults;
 pub mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hooks;
 pub mod identity;
 pub mod journal;

@@ -10,6 +10,8 @@ mod api;
 mod certificate;
 mod delete;
 mod discovery;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod handle;
 mod listener;
 mod metrics;

@@ -6,6 +6,8 @@
 //! are not understood: a link that has one is left out rather than shown where it
 //! does not belong.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod template;
 
 use argosy_proto::application::{LinkInfo, LinksResponse};

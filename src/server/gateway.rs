@@ -14,6 +14,8 @@ mod body;
 pub mod cookie;
 mod fields;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod guard;
 mod metadata;
 mod openapi;

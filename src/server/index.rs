@@ -11,6 +11,8 @@
 
 mod catalog;
 mod filter;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod selector;
 mod watcher;
 

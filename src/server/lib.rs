@@ -31,6 +31,9 @@ mod boot;
 mod caller;
 mod deep_links;
 mod difference;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gateway;
 mod grpc_metrics;
 pub mod index;

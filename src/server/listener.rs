@@ -16,6 +16,8 @@ mod compress;
 mod connection;
 mod dispatch;
 mod drain;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod grpc;
 mod headers;
 mod redirect;

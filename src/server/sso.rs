@@ -18,6 +18,8 @@ mod config;
 pub(crate) mod dex;
 pub mod dex_config;
 pub(crate) mod flow;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keys;
 pub(crate) mod provider;
 mod renew;

@@ -7,6 +7,8 @@
 //! without its proof is refused before a byte of it is parsed. Sizes are bounded;
 //! nothing in a payload is ever made into a pattern.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod payload;
 mod polls;
 mod provider;

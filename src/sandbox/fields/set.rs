@@ -33,7 +33,11 @@ impl FieldSet {
     pub fn parse(fields: &Value) -> Self {
         fn parse(fields: &Value, depth: usize) -> FieldSet {
             let mut set = FieldSet::default();
-            let Some(map) = fields.as_object().filter(|_| depth < MAX_DEPTH) else { return set };
+            let Some(map) = fields.as_object().filter(|_| depth < MAX_DEPTH) else {
+                // Nothing is below it, and a place with nothing is one that is owned.
+                set.own = depth > 0;
+                return set;
+            };
             for (key, below) in map {
                 if key == "." {
                     set.own = true;

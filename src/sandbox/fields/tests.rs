@@ -44,3 +44,13 @@ fn an_apply_over_anothers_field_is_a_conflict_unless_forced() {
     assert_eq!(entries[0]["manager"], "me");
     assert_eq!(entries[1]["fieldsV1"], json!({"f:data": {}}), "the map itself stays with who made it");
 }
+
+#[test]
+fn what_is_no_set_of_fields_reads_as_a_field_and_is_written_as_one() {
+    let set = FieldSet::parse(&json!({"f:spec": {"f:replicas": 1, "f:paused": null}}));
+    assert_eq!(set.write(), json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}));
+    assert_eq!(FieldSet::parse(&set.write()), set);
+    let deep = (0..300).fold(json!({}), |below, _| json!({"f:a": below}));
+    let set = FieldSet::parse(&deep);
+    assert_eq!(FieldSet::parse(&set.write()), set);
+}

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::api::{Api, Ask};
@@ -27,12 +26,14 @@ pub(super) struct Reply {
 }
 
 /// Answers a request.
-pub(super) async fn handle(
-    api: Arc<Api>,
-    certificate: Option<Arc<[u8]>>,
-    request: Request<Incoming>,
-) -> Response<Body> {
+pub(super) async fn handle<B>(api: Arc<Api>, certificate: Option<Arc<[u8]>>, request: Request<B>) -> Response<Body>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
     let (parts, body) = request.into_parts();
+    // Read first, whatever becomes of the request: an answer before the end of the
+    // body resets HTTP/2 streams.
+    let body = read_body(body).await;
     let mut response = match answer(&api, certificate.as_deref(), &parts, body).await {
         Ok(response) => response,
         Err((failure, retry_after)) => {
@@ -50,16 +51,16 @@ pub(super) async fn handle(
 
 type Refusal = (Failure, Option<u64>);
 
+/// What reading a body fails with.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 async fn answer(
     api: &Arc<Api>,
     certificate: Option<&[u8]>,
     parts: &http::request::Parts,
-    body: Incoming,
+    body: Result<Bytes, Failure>,
 ) -> Result<Response<Body>, Refusal> {
     let plain = |failure| (failure, None);
-    // Read first, whatever becomes of the request: an answer before the end of the
-    // body resets HTTP/2 streams.
-    let body = read_body(body).await;
     let caller = api.hooks.authenticator.authenticate(&parts.headers, certificate).map_err(plain)?;
     let path = decoded_path(parts.uri.path());
     let query = Query::parse(parts.uri.query());
@@ -115,7 +116,10 @@ fn content_type(parts: &http::request::Parts) -> &str {
     header_text(parts, header::CONTENT_TYPE).split(';').next().unwrap_or("").trim()
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, Failure> {
+async fn read_body<B>(body: B) -> Result<Bytes, Failure>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
     match Limited::new(body, MAX_BODY).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::new(

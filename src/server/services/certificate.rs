@@ -6,6 +6,8 @@
 //! one permission for all of them.
 
 mod change;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod host;
 mod host_key;
 mod known_hosts;

@@ -6,6 +6,8 @@
 //! are not checked: who may add keys says whom to trust.
 
 mod armor;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod key;
 mod packet;
 mod signature;

@@ -1,0 +1,4 @@
+//! Fuzz targets over policies.
+
+pub(crate) mod pattern;
+pub(crate) mod policy;
