@@ -1,4 +1,5 @@
-//! watch: events as lines of JSON, with bookmarks.
+//! watch: events as lines of JSON, with bookmarks. Nobody hears of a write before it
+//! would survive the end of the process, no more than its writer does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,6 +174,8 @@ impl Watching {
     }
 
     async fn send(&mut self, changes: &[Arc<Change>]) -> Option<()> {
+        let last = changes.last().map_or(0, |change| change.event.object().version);
+        self.follower.committed(last).await.ok()?;
         for change in changes {
             if let Some((what, value)) = self.seen(change) {
                 let event = self.event(what, &value);

@@ -9,7 +9,7 @@ use futures::Stream;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::watch;
 
-use super::{Change, Store, TooOld, WatchEvent};
+use super::{Change, Store, StoreError, TooOld, WatchEvent};
 
 /// A position in the history of one resource.
 pub struct Follower {
@@ -62,6 +62,14 @@ impl Follower {
             changes.retain(|change| change.key.namespace == *namespace);
         }
         Ok(changes)
+    }
+
+    /// Waits until the writes up to a version would survive the end of the process.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] when they never will.
+    pub async fn committed(&self, version: u64) -> Result<(), StoreError> {
+        self.store.committed(version).await
     }
 
     /// Waits until there may be something to catch up on.
