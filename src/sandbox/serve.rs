@@ -7,15 +7,19 @@
 //! write would survive the end of the process.
 
 mod api;
+mod body;
 mod certificate;
 mod delete;
 mod discovery;
 mod handle;
 mod listener;
 mod openapi;
+mod order;
+mod own;
 mod patch;
 mod prepare;
 mod query;
+mod question;
 mod read;
 mod respond;
 mod route;
