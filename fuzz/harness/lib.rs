@@ -174,14 +174,15 @@ mod tests {
         let corpus = vec![b"{\"a\": 1}".to_vec(), b"other".to_vec()];
         let run = || {
             let mut dice = Dice(7);
-            (0..200).map(|_| {
+            let mut one = || {
                 let mut input = corpus[0].clone();
                 dice.mutate(&mut input, &corpus);
                 input
-            })
+            };
+            (0..200).map(|_| one()).collect::<Vec<_>>()
         };
-        let all: std::collections::BTreeSet<_> = run().collect();
+        let all: std::collections::BTreeSet<_> = run().into_iter().collect();
         assert!(all.len() > 100, "{}", all.len());
-        assert_eq!(run().collect::<Vec<_>>(), run().collect::<Vec<_>>());
+        assert_eq!(run(), run());
     }
 }

@@ -2,11 +2,13 @@
 //! promise about it is broken. Compiled only into tests, which replay the corpus, and
 //! for `make fuzz`.
 
+use argosy_fuzz_harness::Target;
+
 use crate::rbac::fuzzing::{pattern, policy};
 use crate::token::fuzzing as token;
 
 /// The targets with their names.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
+pub const TARGETS: &[Target] =
     &[("claims", token::claims), ("pattern", pattern::run), ("policy", policy::run), ("token", token::run)];
 
 #[cfg(test)]

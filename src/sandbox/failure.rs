@@ -16,6 +16,8 @@ pub struct Failure {
     pub message: String,
     /// `details`, when there are any.
     pub details: Option<Value>,
+    /// Sent beside it as `Warning` headers.
+    pub warnings: Vec<String>,
 }
 
 /// What a refusal is about: `deployments` of `apps` named `web`.
@@ -104,7 +106,7 @@ impl Subject<'_> {
 impl Failure {
     /// Any refusal.
     pub fn new(code: StatusCode, reason: &str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.to_owned(), message: message.into(), details: None }
+        Self { code, reason: reason.to_owned(), message: message.into(), details: None, warnings: Vec::new() }
     }
 
     /// 400.
@@ -214,6 +216,13 @@ impl Failure {
     #[must_use]
     pub fn with(mut self, details: Map<String, Value>) -> Self {
         self.details = Some(Value::Object(details));
+        self
+    }
+
+    /// The same with warnings beside it.
+    #[must_use]
+    pub fn warned(mut self, warnings: &[String]) -> Self {
+        self.warnings.extend_from_slice(warnings);
         self
     }
 

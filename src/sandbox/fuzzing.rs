@@ -2,10 +2,12 @@
 //! promise about it is broken. Compiled only into tests, which replay the corpus, and
 //! for `make fuzz`.
 
+use argosy_fuzz_harness::Target;
+
 use crate::{fields, kinds, serve};
 
 /// The targets with their names.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("builtin_kind", kinds::fuzzing::builtin),
     ("managed_fields", fields::fuzzing::managed),
     ("merge", fields::fuzzing::merge),

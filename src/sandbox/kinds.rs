@@ -6,13 +6,16 @@
 //! [`Kind::decode`] reads an object as the API server would: unknown fields are
 //! dropped and told, defaults are filled in, values are spelled its way.
 
+mod base64;
 mod builtin;
 mod convert;
 pub mod custom;
 mod decode;
 mod defaults;
+mod formats;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod json;
 mod paths;
 mod protobuf;
 mod structural;
@@ -30,6 +33,7 @@ pub use self::builtin::{builtin_document, builtin_document_names};
 pub use self::convert::convert;
 use self::custom::CustomVersion;
 pub use self::decode::{DecodeError, Decoded};
+pub use self::json::json_error;
 pub use self::paths::paths_of;
 pub use self::protobuf::{Unreadable, read_protobuf};
 pub use self::structural::validate as validate_structural;
@@ -169,7 +173,7 @@ impl Kind {
     /// A value has the wrong type.
     pub fn decode(&self, object: Value) -> Result<Decoded, DecodeError> {
         match (&self.custom, self.definition) {
-            (Some(custom), _) => Ok(custom.decode(object)),
+            (Some(custom), _) => custom.decode(object),
             (None, Some(definition)) => decode::decode(definition, object),
             (None, None) => Ok(Decoded { value: object, unknown: Vec::new() }),
         }
@@ -264,6 +268,28 @@ impl std::fmt::Debug for Kinds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Kinds").field("generation", &self.generation()).finish()
     }
+}
+
+/// The type of one of Kubernetes' own kinds, as far as it is known.
+pub fn schema_of(api_version: &str, kind: &str) -> Option<TypeRef<'static>> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    builtin::load().schemas.get(&Gvk::new(group, version, kind))
+}
+
+/// Reads the options of a deletion as the API server would.
+///
+/// # Errors
+/// A value has the wrong type.
+pub fn decode_options(options: Value) -> Result<Decoded, DecodeError> {
+    decode::decode("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", options)
+}
+
+/// Reads a scale as the API server would.
+///
+/// # Errors
+/// A value has the wrong type.
+pub fn decode_scale(scale: Value) -> Result<Decoded, DecodeError> {
+    decode::decode("io.k8s.api.autoscaling.v1.Scale", scale)
 }
 
 /// `group/version`, or `version` alone for the core group.

@@ -7,6 +7,7 @@
 //! write would survive the end of the process.
 
 mod api;
+mod body;
 mod certificate;
 mod delete;
 mod discovery;
@@ -16,9 +17,12 @@ mod handle;
 mod listener;
 mod metrics;
 mod openapi;
+mod order;
+mod own;
 mod patch;
 mod prepare;
 mod query;
+mod question;
 mod read;
 mod respond;
 mod route;

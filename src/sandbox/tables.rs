@@ -66,10 +66,7 @@ impl Tables for Printer {
             .iter()
             .zip(cells)
             .map(|(value, cells)| {
-                let mut row = json!({"cells": cells});
-                if let Some(object) = included(value, include) {
-                    row["object"] = object;
-                }
+                let mut row = json!({"cells": cells, "object": included(value, include)});
                 if let Some(condition) = cells::row_condition(group, kind, value) {
                     row["conditions"] = json!([condition]);
                 }

@@ -2,11 +2,13 @@
 //! promise about it is broken. Compiled only into tests, which replay the corpus, and
 //! for `make fuzz`.
 
+use argosy_fuzz_harness::Target;
+
 use crate::services::{certificate, gpgkey};
 use crate::{deep_links, gateway, index, listener, sso, webhook};
 
 /// The targets with their names.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("cookie", gateway::fuzzing::cookie),
     ("fields", gateway::fuzzing::fields),
     ("gpg_key", gpgkey::fuzzing::run),

@@ -117,6 +117,11 @@ impl Managed {
         Self { entries: entries.collect() }
     }
 
+    /// Whether nobody owns anything.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// After `old` became `new` by an ordinary write. `reset` are fields that this
     /// writer cannot write.
     pub fn update(
@@ -128,9 +133,10 @@ impl Managed {
         reset: &[&[&str]],
     ) {
         let Comparison { changed, removed } = compare(old, new, ty);
-        let (mut changed, removed) = (changed.without_identity(), removed.without_identity());
+        let (mut changed, mut removed) = (changed.without_identity(), removed.without_identity());
         for path in reset {
             changed.remove_field(path);
+            removed.remove_field(path);
         }
         if changed.is_empty() && removed.is_empty() {
             return;

@@ -66,7 +66,11 @@ impl FieldSet {
         match value {
             Value::Object(fields) if !fields.is_empty() && !ty.is_some_and(TypeRef::is_atomic_map) => {
                 for (name, inner) in fields {
-                    set.below.insert(format!("f:{name}"), Self::of(inner, field(ty, name)));
+                    let declared = field(ty, name);
+                    let mut below = Self::of(inner, declared);
+                    // A map that nothing is known of is a field of its own, too.
+                    below.own |= declared.is_none() && inner.as_object().is_some_and(|fields| !fields.is_empty());
+                    set.below.insert(format!("f:{name}"), below);
                 }
             }
             Value::Array(items) if !items.is_empty() => match keyed(items, ty) {

@@ -8,7 +8,7 @@ use argosy_engine::schema::Schemas;
 use argosy_model::object;
 use serde_json::{Map, Value, json};
 
-use super::decode::Decoded;
+use super::decode::{DecodeError, Decoded};
 use super::{Group, Kind, Subresource, Version, builtin, paths_of, structural};
 use crate::failure::Fault;
 
@@ -51,14 +51,14 @@ impl std::fmt::Debug for CustomVersion {
 
 impl CustomVersion {
     /// Prunes and completes an object.
-    pub(super) fn decode(&self, mut value: Value) -> Decoded {
+    pub(super) fn decode(&self, mut value: Value) -> Result<Decoded, DecodeError> {
         let mut unknown = Vec::new();
         if let Some(schema) = &self.schema {
             structural::prune(schema, &mut value, "", &mut unknown);
             structural::complete(schema, &mut value);
         }
-        read_metadata(&mut value, &mut unknown);
-        Decoded { value, unknown }
+        read_metadata(&mut value, "", &mut unknown)?;
+        Ok(Decoded { value, unknown })
     }
 
     /// What is wrong with an object.
@@ -70,16 +70,12 @@ impl CustomVersion {
 }
 
 /// Metadata is a Go struct in every kind.
-fn read_metadata(value: &mut Value, unknown: &mut Vec<String>) {
-    let Some(metadata) = value.get_mut("metadata") else { return };
-    let given = std::mem::take(metadata);
-    match super::decode::decode(&format!("{META}ObjectMeta"), given.clone()) {
-        Ok(read) => {
-            *metadata = read.value;
-            unknown.extend(read.unknown.into_iter().map(|field| format!("metadata.{field}")));
-        }
-        Err(_) => *metadata = given,
-    }
+pub(super) fn read_metadata(value: &mut Value, path: &str, unknown: &mut Vec<String>) -> Result<(), DecodeError> {
+    let Some(metadata) = value.get_mut("metadata") else { return Ok(()) };
+    let read = super::decode::decode(&format!("{META}ObjectMeta"), metadata.take())?;
+    *metadata = read.value;
+    unknown.extend(read.unknown.into_iter().map(|field| format!("{path}metadata.{field}")));
+    Ok(())
 }
 
 /// Fills in names and the status of a new definition, which is not accepted yet.
@@ -171,7 +167,7 @@ pub fn kinds_of(definition: &Value) -> Vec<Arc<Kind>> {
             scale: scale_paths(version),
             columns: version.get("additionalPrinterColumns").cloned(),
             schemas,
-            deprecation: deprecation(version, &made),
+            deprecation: deprecation(version, spec, &made),
         }));
         Arc::new(made)
     });
@@ -182,12 +178,20 @@ fn versions(spec: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     spec.get("versions").and_then(Value::as_array).into_iter().flatten()
 }
 
-fn deprecation(version: &Value, kind: &Kind) -> Option<String> {
+fn deprecation(version: &Value, spec: &Map<String, Value>, kind: &Kind) -> Option<String> {
     if version.get("deprecated") != Some(&json!(true)) {
         return None;
     }
     let own = version.get("deprecationWarning").and_then(Value::as_str).map(str::to_owned);
-    Some(own.unwrap_or_else(|| format!("{} {} is deprecated", kind.api_version(), kind.kind)))
+    let flag = |version: &Value, name: &str| version.get(name) == Some(&json!(true));
+    let others = versions(spec).filter(|other| flag(other, "served") && !flag(other, "deprecated"));
+    let others = others.filter_map(|other| other.get("name")?.as_str());
+    let better = others.max_by_key(|name| priority(name)).filter(|name| priority(name) > priority(&kind.version));
+    Some(own.unwrap_or_else(|| {
+        let (version, name) = (kind.api_version(), &kind.kind);
+        let instead = better.map_or_else(String::new, |better| format!("; use {}/{better} {name}", kind.group));
+        format!("{version} {name} is deprecated{instead}")
+    }))
 }
 
 fn subresources(version: &Value) -> Vec<Subresource> {

@@ -4,6 +4,7 @@
 use argosy_engine::schema::quantity;
 use serde_json::{Map, Value};
 
+use super::base64::bad_base64;
 use super::builtin;
 use super::defaults;
 
@@ -248,7 +249,10 @@ impl Walk {
             (Some("array"), other) => Err(mistyped(&other, place, &go_list(schema))),
             (Some("object"), Value::Object(entries)) => self.entries(schema, entries, place).map(Some),
             (Some("object"), other) => Err(mistyped(&other, place, &go_map(schema))),
-            (Some("string"), Value::String(text)) => Ok(Some(Value::String(text))),
+            (Some("string"), Value::String(text)) => match bad_base64(&text).filter(|_| format == "byte") {
+                Some(at) => Err(DecodeError(format!("illegal base64 data at input byte {at}"))),
+                None => Ok(Some(Value::String(text))),
+            },
             (Some("string"), other) => Err(mistyped(&other, place, "string")),
             (Some("boolean"), value @ Value::Bool(_)) => Ok(Some(value)),
             (Some("boolean"), other) => Err(mistyped(&other, place, "bool")),

@@ -1,7 +1,11 @@
 //! The defaults that Kubernetes' own kinds have in code and not in their schemas,
 //! as a table of definition, field and value, and what cannot be said in a table.
 
+mod structs;
+
 use serde_json::{Map, Value, json};
+
+use self::structs::{affinity, behavior, host_ports, traffic};
 
 /// Definition (without the common start), field, default as JSON.
 const TABLE: &[(&str, &str, &str)] = &[
@@ -39,6 +43,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("core.v1.ServiceSpec", "type", "\"ClusterIP\""),
     ("core.v1.ServicePort", "protocol", "\"TCP\""),
     ("core.v1.EndpointPort", "protocol", "\"TCP\""),
+    ("discovery.v1.EndpointPort", "name", "\"\""),
+    ("discovery.v1.EndpointPort", "protocol", "\"TCP\""),
     ("core.v1.NamespaceStatus", "phase", "\"Active\""),
     ("core.v1.Secret", "type", "\"Opaque\""),
     ("core.v1.ReplicationControllerSpec", "replicas", "1"),
@@ -110,6 +116,8 @@ const PLAIN_LISTS: &[(&str, &str)] = &[
     ("events.v1.Event", "eventTime"),
     ("events.v1.Event", "deprecatedFirstTimestamp"),
     ("events.v1.Event", "deprecatedLastTimestamp"),
+    ("core.v1.LimitRangeSpec", "limits"),
+    ("storage.v1.CSINodeSpec", "drivers"),
     ("discovery.v1.EndpointSlice", "endpoints"),
     ("discovery.v1.EndpointSlice", "ports"),
     ("discovery.v1.Endpoint", "addresses"),
@@ -120,10 +128,10 @@ pub(super) fn is_plain_list(definition: &str, field: &str) -> bool {
     PLAIN_LISTS.iter().any(|(d, f)| definition.ends_with(d) && field == *f)
 }
 
+/// Whether a list that is given empty stays so; others become nothing on their way.
 pub(super) fn keeps_empty_list(definition: &str, field: &str) -> bool {
-    is_plain_list(definition, field)
-        // An empty rule list of a policy means something else than none.
-        || (definition.ends_with("networking.v1.NetworkPolicySpec") && matches!(field, "ingress" | "egress"))
+    let is_never_empty = [".rbac.", "LimitRangeSpec", "CSINodeSpec"].iter().any(|name| definition.contains(name));
+    is_plain_list(definition, field) && !is_never_empty
 }
 
 /// Fills in the defaults of one struct.
@@ -166,7 +174,13 @@ pub(super) fn complete(definition: &str, fields: &mut Map<String, Value>) {
                 insert(fields, "reinvocationPolicy", "\"Never\"");
             }
         }
-        "core.v1.ServiceSpec" => traffic(fields),
+        "core.v1.ServiceSpec" => {
+            traffic(fields);
+            affinity(fields);
+        }
+        "core.v1.LoadBalancerIngress" if fields.get("ip").and_then(Value::as_str).is_some_and(|ip| !ip.is_empty()) => {
+            insert(fields, "ipMode", "\"VIP\"");
+        }
         "rbac.v1.RoleRef" => {
             let empty = fields.get("apiGroup").and_then(Value::as_str).unwrap_or("").is_empty();
             if empty {
@@ -183,6 +197,7 @@ pub(super) fn complete(definition: &str, fields: &mut Map<String, Value>) {
             let target = json!({"type": "Utilization", "averageUtilization": 80});
             let metrics = json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]);
             fields.entry("metrics".to_owned()).or_insert(metrics);
+            behavior(fields);
         }
         "autoscaling.v2.HPAScalingRules" => {
             insert(fields, "selectPolicy", "\"Max\"");
@@ -202,26 +217,13 @@ fn names(fields: &mut Map<String, Value>) {
     }
 }
 
-fn traffic(fields: &mut Map<String, Value>) {
-    let kind = fields.get("type").and_then(Value::as_str).unwrap_or("").to_owned();
-    if kind == "ExternalName" {
-        return;
-    }
-    insert(fields, "internalTrafficPolicy", "\"Cluster\"");
-    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
-        insert(fields, "externalTrafficPolicy", "\"Cluster\"");
-    }
-    if kind == "LoadBalancer" {
-        insert(fields, "allocateLoadBalancerNodePorts", "true");
-    }
-}
-
 /// Fills in what depends on the object as a whole.
 pub(super) fn complete_object(definition: &str, object: &mut Value) {
     match definition {
         "io.k8s.api.core.v1.Pod" => {
             if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
                 insert(spec, "enableServiceLinks", "true");
+                host_ports(spec);
                 let lists =
                     spec.iter_mut().filter(|(name, _)| matches!(name.as_str(), "containers" | "initContainers"));
                 for container in lists.filter_map(|(_, list)| list.as_array_mut()).flatten() {
@@ -243,7 +245,24 @@ pub(super) fn complete_object(definition: &str, object: &mut Value) {
                 argosy_model::object::set_label(object, "kubernetes.io/metadata.name", &name);
             }
         }
+        "io.k8s.api.core.v1.ReplicationController" => {
+            let labels = object.pointer("/spec/template/metadata/labels").cloned();
+            let Some(labels) = labels.filter(|labels| labels.as_object().is_some_and(|l| !l.is_empty())) else {
+                return;
+            };
+            if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+                if spec.get("minReadySeconds") == Some(&json!(0)) {
+                    spec.remove("minReadySeconds");
+                }
+                spec.entry("selector".to_owned()).or_insert_with(|| labels.clone());
+            }
+            take_labels(object, labels);
+        }
         "io.k8s.api.batch.v1.Job" => {
+            let labels = object.pointer("/spec/template/metadata/labels").cloned();
+            if let Some(labels) = labels.filter(|labels| labels.as_object().is_some_and(|l| !l.is_empty())) {
+                take_labels(object, labels);
+            }
             if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
                 job(spec);
             }
@@ -257,6 +276,13 @@ pub(super) fn complete_object(definition: &str, object: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+/// The labels of a template are those of an object that has none.
+fn take_labels(object: &mut Value, labels: Value) {
+    if let Some(metadata) = argosy_model::object::metadata(object) {
+        metadata.entry("labels".to_owned()).or_insert(labels);
     }
 }
 

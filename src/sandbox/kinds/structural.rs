@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::formats;
 use crate::failure::Fault;
 
 /// Deepest nesting looked at.
@@ -46,6 +47,19 @@ fn prune_below(schema: &Value, value: &mut Value, path: &str, unknown: &mut Vec<
                     unknown.push(below(path, &field));
                 }
             }
+            if embedded && depth > 0 {
+                let mut whole = Value::Object(std::mem::take(fields));
+                let place = if path.is_empty() { String::new() } else { format!("{path}.") };
+                let given = whole.get("metadata").cloned();
+                if super::custom::read_metadata(&mut whole, &place, unknown).is_err()
+                    && let (Some(given), Some(metadata)) = (given, whole.get_mut("metadata"))
+                {
+                    *metadata = given;
+                }
+                if let Value::Object(whole) = whole {
+                    *fields = whole;
+                }
+            }
             for (field, inner) in fields.iter_mut().filter(|(field, _)| !is_type(field)) {
                 if let Some(declared) = declared(field) {
                     prune_below(declared, inner, &below(path, field), unknown, depth + 1);
@@ -56,9 +70,16 @@ fn prune_below(schema: &Value, value: &mut Value, path: &str, unknown: &mut Vec<
     }
 }
 
-/// Fills in the defaults of a schema. Nulls that may not be null count as missing.
+/// Fills in the defaults of a schema. Nulls that may not be null are dropped.
 pub(super) fn complete(schema: &Value, value: &mut Value) {
     match value {
+        // A whole number is written as one.
+        Value::Number(number) if number.is_f64() && schema.get("type").and_then(Value::as_str) == Some("integer") => {
+            let whole = number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9e15);
+            if let Some(whole) = whole.and_then(|n| format!("{n:.0}").parse::<i64>().ok()) {
+                *value = whole.into();
+            }
+        }
         Value::Array(items) => {
             if let Some(inner) = schema.get("items") {
                 items.iter_mut().for_each(|item| complete(inner, item));
@@ -67,10 +88,7 @@ pub(super) fn complete(schema: &Value, value: &mut Value) {
         Value::Object(fields) => {
             let properties = schema.get("properties").and_then(Value::as_object);
             for (name, inner) in properties.into_iter().flatten() {
-                if fields.get(name).is_some_and(Value::is_null)
-                    && !flag(inner, "nullable")
-                    && inner.get("default").is_some()
-                {
+                if fields.get(name).is_some_and(Value::is_null) && !flag(inner, "nullable") {
                     fields.remove(name);
                 }
                 if let Some(default) = inner.get("default")
@@ -105,6 +123,13 @@ fn validate_below(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fa
         let detail =
             format!("Invalid value: \"{0}\": {in_body} in body must be of type {wanted}: \"{0}\"", type_name(value));
         faults.push(Fault::mistyped(if path.is_empty() { "<nil>" } else { path }, &detail));
+        if wanted == "integer" && value.is_number() {
+            let detail = format!("Checked value must be of type integer (default format) in {path}");
+            faults.push(Fault::invalid("<nil>", &"".into(), &detail));
+        }
+        if wanted == "integer,string" {
+            validate_junctions(schema, value, path, faults, depth);
+        }
         return;
     }
     if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
@@ -173,19 +198,19 @@ fn validate_text(schema: &Value, text: &str, path: &str, faults: &mut Vec<Fault>
         faults.push(Fault::invalid(path, &value, &format!("{path} in body should match '{pattern}'")));
     }
     let format = schema.get("format").and_then(Value::as_str).unwrap_or("");
-    let fits = match format {
-        "date-time" => text.parse::<jiff::Timestamp>().is_ok(),
-        "date" => text.parse::<jiff::civil::Date>().is_ok(),
-        "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
-        "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
-        _ => true,
-    };
+    let fits = formats::fits(format, text);
     if !fits {
-        faults.push(Fault::invalid(path, &value, &format!("{path} in body must be of type {format}: {value}")));
+        let detail = format!("Invalid value: {value}: {path} in body must be of type {format}: {value}");
+        faults.push(Fault::mistyped(path, &detail));
     }
 }
 
 fn validate_number(schema: &Value, number: &serde_json::Number, path: &str, faults: &mut Vec<Fault>) {
+    let is_small = number.as_i64().is_some_and(|whole| i32::try_from(whole).is_ok());
+    if schema.get("format").and_then(Value::as_str) == Some("int32") && !is_small {
+        let detail = format!("Checked value must be of type integer with format int32 in {path}");
+        faults.push(Fault::invalid("<nil>", &"".into(), &detail));
+    }
     let value = Value::Number(number.clone());
     let Some(n) = number.as_f64() else { return };
     if let Some(least) = schema
@@ -257,9 +282,11 @@ fn validate_fields(schema: &Value, fields: &Map<String, Value>, path: &str, faul
             &format!("{path} in body should have at least {least} properties"),
         ));
     }
-    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-        if !fields.contains_key(name) {
-            faults.push(Fault::required(below(path, name), ""));
+    if flag(schema, "x-kubernetes-embedded-resource") {
+        for name in ["apiVersion", "kind"] {
+            if fields.get(name).and_then(Value::as_str).unwrap_or("").is_empty() {
+                faults.push(Fault::required(below(path, name), ""));
+            }
         }
     }
     let properties = schema.get("properties").and_then(Value::as_object);
@@ -273,44 +300,51 @@ fn validate_fields(schema: &Value, fields: &Map<String, Value>, path: &str, faul
             validate_below(inner, value, &below(path, name), faults, depth + 1);
         }
     }
+    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        if !fields.contains_key(name) {
+            faults.push(Fault::required(below(path, name), ""));
+        }
+    }
 }
 
 fn validate_junctions(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>, depth: usize) {
     let branches = |name: &str| schema.get(name).and_then(Value::as_array).filter(|b| !b.is_empty());
-    let holds = |branch: &Value| {
+    let wrong = |branch: &Value| {
         let mut inner = Vec::new();
         validate_below(branch, value, path, &mut inner, depth + 1);
-        inner.is_empty()
+        inner
     };
-    let shown = |value: &Value| value.clone();
-    let name = if path.is_empty() { "<nil>" } else { path };
-    for branch in branches("allOf").into_iter().flatten() {
-        validate_below(branch, value, path, faults, depth + 1);
-    }
-    if let Some(any) = branches("anyOf")
-        && !any.iter().any(holds)
-    {
-        faults.push(Fault::invalid(
-            name,
-            &shown(value),
-            &format!("{name} in body must validate at least one schema (anyOf)"),
-        ));
+    // What is said of the whole names no field.
+    let refuse = |what: &str| Fault::invalid("<nil>", &"".into(), &format!("\"{path}\" must {what}"));
+    if let Some(any) = branches("anyOf") {
+        let tried: Vec<Vec<Fault>> = any.iter().map(wrong).collect();
+        if tried.iter().all(|faults| !faults.is_empty()) {
+            faults.push(refuse("validate at least one schema (anyOf)"));
+            faults.extend(tried.into_iter().next().unwrap_or_default());
+        }
     }
     if let Some(one) = branches("oneOf") {
-        let count = one.iter().filter(|b| holds(b)).count();
+        let tried: Vec<Vec<Fault>> = one.iter().map(wrong).collect();
+        let count = tried.iter().filter(|faults| faults.is_empty()).count();
         if count != 1 {
             let found =
                 if count == 0 { "Found none valid".to_owned() } else { format!("Found {count} valid alternatives") };
-            faults.push(Fault::invalid(
-                name,
-                &shown(value),
-                &format!("{name} in body must validate one and only one schema (oneOf). {found}"),
-            ));
+            faults.push(refuse(&format!("validate one and only one schema (oneOf). {found}")));
+            if count == 0 {
+                faults.extend(tried.into_iter().next().unwrap_or_default());
+            }
+        }
+    }
+    if let Some(all) = branches("allOf") {
+        let tried: Vec<Fault> = all.iter().flat_map(wrong).collect();
+        if !tried.is_empty() {
+            faults.extend(tried);
+            faults.push(refuse("validate all the schemas (allOf)"));
         }
     }
     if let Some(not) = schema.get("not")
-        && holds(not)
+        && wrong(not).is_empty()
     {
-        faults.push(Fault::invalid(name, &shown(value), &format!("{name} in body must not validate the schema (not)")));
+        faults.push(refuse("not validate the schema (not)"));
     }
 }

@@ -55,7 +55,9 @@ fn faults(kind: &str, body: &Value, namespace: &str) -> Vec<Fault> {
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     if resource.is_object() && path.is_object() {
         let detail = "cannot be specified in combination with resourceAttributes";
-        faults.push(Fault::invalid("spec.nonResourceAttributes", path, detail));
+        let part = |name: &str| path[name].as_str().unwrap_or_default();
+        let shown = json!({"Path": part("path"), "Verb": part("verb")});
+        faults.push(Fault::invalid("spec.nonResourceAttributes", &shown, detail));
     }
     if !resource.is_object() && !path.is_object() {
         let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";

@@ -36,6 +36,8 @@ pub(super) struct Ask<'a> {
     pub(super) attributes: &'a Attributes,
     pub(super) query: &'a Query,
     pub(super) form: Form,
+    /// Metadata of one object is wanted, not of a list.
+    pub(super) is_single: bool,
     /// The first word of the client's name.
     pub(super) field_manager: String,
     pub(super) content_type: &'a str,
@@ -92,7 +94,7 @@ impl Ask<'_> {
 
     /// For refusals about its content.
     pub(super) fn invalid_subject<'b>(&'b self, name: &'b str) -> Subject<'b> {
-        Subject { group: &self.kind.group, resource: &self.kind.kind, name }
+        Subject { group: self.storage_group(), resource: &self.kind.kind, name }
     }
 
     pub(super) fn not_found(&self) -> Failure {

@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use super::api::{Api, Ask, EXTENSIONS};
 use super::handle::Reply;
 use super::select::Selection;
-use super::{prepare, read, write};
+use super::{body, prepare, query, read, respond, write};
 use crate::failure::{Failure, Fault};
 use crate::hooks::{Admitted, Attributes};
-use crate::kinds::read_protobuf;
+use crate::kinds::{Decoded, decode_options as decode_struct, json_error, read_protobuf};
 use crate::stamp;
 use crate::store::{Object, ObjectKey, StoreError, UpdateError};
 
@@ -49,9 +49,10 @@ impl Options {
         } else {
             match ask.content_type {
                 "" | "application/json" => serde_json::from_slice(body).map_err(|error| {
-                    Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+                    let why = json_error(body).unwrap_or_else(|| error.to_string());
+                    Failure::bad_request(format!("couldn't get version/kind; json parse error: {why}"))
                 })?,
-                "application/yaml" => write::parse_yaml(body)?,
+                "application/yaml" => body::parse_yaml(body)?,
                 "application/vnd.kubernetes.protobuf" => read_protobuf(body, |_, _| Some(OPTIONS))
                     .map_err(|error| Failure::bad_request(error.to_string()))?,
                 _ => {
@@ -63,6 +64,15 @@ impl Options {
                 }
             }
         };
+        let kind = body.get("kind").and_then(Value::as_str).unwrap_or("");
+        if !matches!(kind, "" | "DeleteOptions") {
+            let version = body.get("apiVersion").and_then(Value::as_str).unwrap_or("");
+            return Err(Failure::bad_request(format!(
+                "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/runtime/scheme.go:111\""
+            )));
+        }
+        let read = decode_options(body)?;
+        let body = read.value;
         let text = |path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
         let from_query = |name: &str| Some(ask.query.get(name)).filter(|v| !v.is_empty()).map(str::to_owned);
         let orphan = body.get("orphanDependents").and_then(Value::as_bool);
@@ -76,8 +86,15 @@ impl Options {
             let fault = Fault { reason: "FieldValueNotSupported", field: "propagationPolicy".to_owned(), message };
             return Err(Failure::invalid_options("DeleteOptions", &[fault]));
         }
+        if let (Some(policy), Some(_)) = (&propagation, orphan) {
+            let detail = "orphanDependents and deletionPropagation cannot be both set";
+            let fault = Fault::invalid("propagationPolicy", &policy.as_str().into(), detail);
+            return Err(Failure::invalid_options("DeleteOptions", &[fault]));
+        }
         let by_orphan = orphan.map(|orphan| if orphan { "Orphan" } else { "Background" }.to_owned());
-        let dry_run = body.get("dryRun").and_then(Value::as_array).is_some_and(|d| !d.is_empty());
+        let stages: Vec<&str> =
+            body.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let dry_run = query::dry_run("DeleteOptions", &stages)?;
         Ok(Self {
             propagation: propagation.or(by_orphan),
             grace: body.get("gracePeriodSeconds").and_then(Value::as_i64).or(ask.query.number("gracePeriodSeconds")?),
@@ -108,8 +125,26 @@ impl Options {
     }
 }
 
+/// Reads them as the server's struct.
+fn decode_options(body: Value) -> Result<Decoded, Failure> {
+    decode_struct(body).map_err(|error| {
+        let policy = "DeleteOptions.propagationPolicy of type ";
+        let why = error.to_string().replace(&format!("{policy}string"), &format!("{policy}v1.DeletionPropagation"));
+        Failure::bad_request(why)
+    })
+}
+
+/// What is said of a Job's deletion that leaves its Pods behind.
+const ORPHANS_PODS: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+                            remove them or set propagationPolicy=Orphan to suppress this warning";
+
 pub(super) fn delete(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Reply, Failure> {
-    let options = Options::read(ask, body)?;
+    let mut options = Options::read(ask, body)?;
+    // Jobs were so before there was a choice.
+    let is_old_default = ask.kind.group == "batch" && ask.kind.plural == "jobs" && options.propagation.is_none();
+    if is_old_default && api.store.get(&ask.key()).is_some_and(|found| !object::is_deleting(&found.value)) {
+        options.propagation = Some("Orphan".to_owned());
+    }
     let outcome = delete_one(api, ask, &ask.key(), &options)?;
     let (object, code) = match &outcome {
         Outcome::Gone(object) | Outcome::Marked(object) => (object, StatusCode::OK),
@@ -130,23 +165,29 @@ pub(super) fn delete(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Repl
         }
         _ => read::one(api, ask, code, &ask.present(&object.value)),
     };
+    let mut response = response;
+    if is_old_default {
+        respond::warn(&mut response, &[ORPHANS_PODS.to_owned()]);
+    }
     Ok(Reply { response, version })
 }
 
 /// Kinds whose deletion answers with the object even when it is gone at once.
 fn returns_object(ask: &Ask<'_>) -> bool {
-    ask.kind.group.is_empty()
-        && matches!(
-            ask.kind.plural.as_str(),
-            "pods"
-                | "services"
-                | "persistentvolumeclaims"
-                | "persistentvolumes"
-                | "serviceaccounts"
-                | "resourcequotas"
-                | "podtemplates"
-                | "namespaces"
-        )
+    let is_of_storage = ask.kind.group == "storage.k8s.io" && ask.kind.plural != "csistoragecapacities";
+    is_of_storage
+        || ask.kind.group.is_empty()
+            && matches!(
+                ask.kind.plural.as_str(),
+                "pods"
+                    | "services"
+                    | "persistentvolumeclaims"
+                    | "persistentvolumes"
+                    | "serviceaccounts"
+                    | "resourcequotas"
+                    | "podtemplates"
+                    | "namespaces"
+            )
 }
 
 pub(super) fn delete_collection(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Reply, Failure> {
@@ -171,10 +212,13 @@ pub(super) fn delete_collection(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> 
             Err(failure) => return Err(failure),
         }
     }
-    let list = json!({
+    let mut list = json!({
         "kind": ask.kind.list_kind, "apiVersion": ask.kind.api_version(),
         "metadata": {"resourceVersion": version.to_string()}, "items": items,
     });
+    if ask.kind.custom.is_some() {
+        list["metadata"]["continue"] = "".into();
+    }
     Ok(Reply { response: super::respond::object(StatusCode::OK, &list), version: Some(version) })
 }
 
@@ -203,7 +247,7 @@ fn delete_one(api: &Arc<Api>, ask: &Ask<'_>, key: &ObjectKey, options: &Options)
                 Err(UpdateError::Store(error)) => Err(error),
                 Err(UpdateError::Refused(())) => Err(StoreError::NotFound),
             },
-            None => api.store.delete(key, Some(found.version)).map(Outcome::Gone),
+            None => api.store.delete(key, Some(found.version)).map(|gone| Outcome::Gone(ended(api, ask, gone))),
         };
         match done {
             Ok(outcome) => {
@@ -264,6 +308,23 @@ fn mark(api: &Api, ask: &Ask<'_>, found: &Value, options: &Options) -> Option<Va
         value["status"]["phase"] = "Terminating".into();
     }
     Some(value)
+}
+
+/// A Pod that goes at once is shown as one that has ended.
+fn ended(api: &Api, ask: &Ask<'_>, gone: Arc<Object>) -> Arc<Object> {
+    if !(ask.kind.group.is_empty() && ask.kind.plural == "pods") {
+        return gone;
+    }
+    let mut value = gone.value.clone();
+    if let Some(metadata) = object::metadata(&mut value) {
+        if !metadata.contains_key("deletionTimestamp") {
+            metadata.insert("deletionTimestamp".to_owned(), stamp::seconds(api.stamps.timestamp()).into());
+            let generation = metadata.get("generation").and_then(Value::as_i64).unwrap_or(0);
+            metadata.insert("generation".to_owned(), (generation + 1).into());
+        }
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+    }
+    Arc::new(Object { value, version: gone.version })
 }
 
 /// Seconds a Pod on a node has to end; everything else has none.

@@ -118,15 +118,15 @@ fn again(api: &Arc<Api>, request: &Request<Vec<u8>>, answer: &Answer) {
         return;
     }
     let kind = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-    match request.method() {
-        &Method::PATCH if kind == b"application/apply-patch+yaml" => {
+    match *request.method() {
+        Method::PATCH if kind == b"application/apply-patch+yaml" => {
             let second = send(api, request);
             // One that names a version, or nothing to own, is another request.
             if second.code.is_success() {
                 assert_eq!(second.value, answer.value, "applied twice is not applied once: {}", request.uri());
             }
         }
-        &Method::GET if answer.value["kind"] != "Table" && answer.value["kind"] != "PartialObjectMetadata" => {
+        Method::GET if answer.value["kind"] != "Table" && answer.value["kind"] != "PartialObjectMetadata" => {
             let written = Request::put(request.uri().path()).body(answer.value.to_string().into_bytes());
             let second = send(api, &written.expect("it is a request"));
             if second.code.is_success() {

@@ -11,12 +11,16 @@ use super::api::{Api, Ask};
 use super::query::{Query, options_kind};
 use super::respond::{self, Body};
 use super::route::{self, ResourceRoute, Route};
-use super::{delete, discovery, openapi, read, scale, watch, write};
+use super::{delete, discovery, openapi, question, read, scale, watch, write};
 use crate::failure::Failure;
-use crate::hooks::{self, Answer, Attributes, Caller, Record};
+use crate::hooks::{self, Attributes, Caller, Record};
+use crate::kinds::{Kind, Kinds};
 
 /// Most bytes of a body; the real server takes 3 MiB.
 const MAX_BODY: usize = 3 << 20;
+
+/// Checks of health that can be asked for alone; the empty one is all of them.
+const HEALTH_CHECKS: [&str; 5] = ["", "ping", "log", "etcd", "informer-sync"];
 
 /// What a request for a resource came to.
 pub(super) struct Reply {
@@ -38,6 +42,7 @@ where
         Ok(response) => response,
         Err((failure, retry_after)) => {
             let mut response = respond::failure(&failure);
+            respond::warn(&mut response, &failure.warnings);
             if let Some(seconds) = retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
@@ -173,6 +178,10 @@ async fn dispatch(
 ) -> Result<Reply, Failure> {
     match route {
         Route::Resource(route) => resource(api, caller, attributes, parts, query, *route, body, trouble).await,
+        Route::Unknown | Route::Health(_) => document(api, parts, route).map(Reply::from),
+        // The list of groups is given whatever the method.
+        Route::Groups => document(api, parts, route).map(Reply::from),
+        _ if !matches!(parts.method, Method::GET | Method::HEAD) => Err(Failure::method_not_allowed()),
         other => document(api, parts, other).map(Reply::from),
     }
 }
@@ -183,10 +192,14 @@ fn document(api: &Api, parts: &http::request::Parts, route: &Route<'_>) -> Resul
         Ok(respond::bytes_of(StatusCode::OK, "application/json", Bytes::copy_from_slice(document.as_bytes())))
     };
     let aggregated = discovery::wants_aggregated(&parts.headers);
+    if matches!(route, Route::CoreVersions | Route::Groups | Route::Group(_) | Route::Resources { .. }) {
+        respond::accepts_documents(&parts.headers)?;
+    }
     match route {
         Route::Version => ok(version()),
-        Route::Health => Ok(respond::text(StatusCode::OK, "ok")),
         Route::Metrics => Ok(respond::text(StatusCode::OK, api.requests.text())),
+        Route::Health(check) if HEALTH_CHECKS.contains(check) => Ok(respond::text(StatusCode::OK, "ok")),
+        Route::Health(_) => Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")),
         Route::CoreVersions | Route::Groups if aggregated => {
             let value = discovery::aggregated(&api.kinds, *route == Route::CoreVersions);
             let mut response = respond::object(StatusCode::OK, &value);
@@ -202,16 +215,29 @@ fn document(api: &Api, parts: &http::request::Parts, route: &Route<'_>) -> Resul
         },
         Route::Resources { group, version } => match discovery::resources(&api.kinds, group, version) {
             Ok(resources) => ok(resources),
+            Err(failure) if is_own_group(group) => Err(failure),
             Err(_) => Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")),
         },
-        Route::OpenApiIndex => ok(openapi::index(&api.kinds)),
+        Route::OpenApiIndex => {
+            let index = openapi::index(&api.kinds).to_string();
+            Ok(respond::bytes_of(StatusCode::OK, "text/plain; charset=utf-8", index.into()))
+        }
         Route::OpenApi(name) => match openapi::document(&api.kinds, name) {
             Some(document) => text(&document),
-            None => Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")),
+            None => {
+                let mut nothing = respond::text(StatusCode::NOT_FOUND, "");
+                nothing.headers_mut().remove(header::CONTENT_TYPE);
+                Ok(nothing)
+            }
         },
         Route::OpenApiV2 => text(&openapi::swagger(&api.kinds)),
         Route::Resource(_) | Route::Unknown => Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")),
     }
+}
+
+/// Whether a group is one of Kubernetes' own: those say what they do not know.
+fn is_own_group(name: &str) -> bool {
+    Kinds::new().groups().iter().any(|group| group.name == name)
 }
 
 fn version() -> Value {
@@ -235,14 +261,17 @@ async fn resource(
     trouble: &hooks::Trouble,
 ) -> Result<Reply, Failure> {
     let Some(kind) = api.kinds.find(route.group, route.version, route.resource) else {
-        let known = api.kinds.groups().iter().any(|g| g.name == route.group);
         let page = || Ok(Reply::from(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")));
-        return if known { Err(Failure::no_such_resource()) } else { page() };
+        return if is_own_group(route.group) { Err(Failure::no_such_resource()) } else { page() };
     };
+    if matches!(attributes.verb.as_str(), "create" | "update" | "patch") {
+        query.check_manager(options_kind(&attributes.verb))?;
+    }
     let ask = Ask {
         dry_run: query.dry_run(options_kind(&attributes.verb))?,
         field_manager: query.field_manager(header_text(parts, header::USER_AGENT)),
-        form: respond::form(&parts.headers)?,
+        form: respond::form(&parts.headers, &attributes.verb)?,
+        is_single: header_text(parts, header::ACCEPT).contains("as=PartialObjectMetadata;"),
         kind,
         route,
         caller,
@@ -257,19 +286,49 @@ async fn resource(
         !route.namespace.is_empty() && route.resource != "namespaces"
     };
     if wrong_scope {
+        if ask.kind.custom.is_some() {
+            return Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n").into());
+        }
+        let is_of_all = attributes.verb == "create" && route.name.is_empty() && route.namespace.is_empty();
+        return Err(if is_of_all { Failure::method_not_allowed() } else { Failure::no_such_resource() });
+    }
+    if !route.name.is_empty() && ask.kind.verbs == ["create"] && route.subresource.is_empty() {
         return Err(Failure::no_such_resource());
     }
-    if let Some(reply) = virtual_answer(api, &ask, &body).await? {
+    let deprecation = deprecation(&ask.kind);
+    let mut reply = answer_of(api, &ask, &body, trouble).await.map_err(|failure| failure.warned(&deprecation))?;
+    if !deprecation.is_empty() {
+        respond::warn_first(&mut reply.response, &deprecation);
+    }
+    Ok(reply)
+}
+
+/// What is said of every request for a kind that is going out of use.
+fn deprecation(kind: &Kind) -> Vec<String> {
+    if kind.group.is_empty() && kind.plural == "endpoints" {
+        return vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()];
+    }
+    kind.custom.as_ref().and_then(|custom| custom.deprecation.clone()).into_iter().collect()
+}
+
+async fn answer_of(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes, trouble: &hooks::Trouble) -> Result<Reply, Failure> {
+    let route = ask.route;
+    let attributes = ask.attributes;
+    if let Some(reply) = question::answer(api, ask, body).await? {
         return Ok(reply);
     }
     if !route.subresource.is_empty() {
-        let Some(below) = ask.kind.subresource(route.subresource) else { return Err(Failure::no_such_resource()) };
+        let Some(below) = ask.kind.subresource(route.subresource) else {
+            let is_usual = matches!(route.subresource, "status" | "scale");
+            let custom = ask.kind.custom.is_some() && is_usual;
+            return Err(if custom { ask.not_found() } else { Failure::no_such_resource() });
+        };
         if !below.verbs.contains(&attributes.verb) {
             return Err(Failure::method_not_allowed());
         }
         return match route.subresource {
-            "scale" => scale::scale(api, &ask, &body),
-            "status" | "finalize" | "resize" | "ephemeralcontainers" | "approval" => verbs(api, &ask, &body, trouble),
+            "scale" => scale::scale(api, ask, body),
+            "status" | "finalize" | "resize" | "ephemeralcontainers" | "approval" => verbs(api, ask, body, trouble),
             _ => Err(Failure::no_such_resource()),
         };
     }
@@ -277,7 +336,7 @@ async fn resource(
     if !ask.kind.allows(&attributes.verb) || (needs_name && route.name.is_empty()) {
         return Err(Failure::method_not_allowed());
     }
-    verbs(api, &ask, &body, trouble)
+    verbs(api, ask, body, trouble)
 }
 
 fn verbs(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes, trouble: &hooks::Trouble) -> Result<Reply, Failure> {
@@ -292,26 +351,6 @@ fn verbs(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes, trouble: &hooks::Trouble) 
         "deletecollection" => delete::delete_collection(api, ask, body),
         _ => Err(Failure::method_not_allowed()),
     }
-}
-
-async fn virtual_answer(api: &Api, ask: &Ask<'_>, body: &Bytes) -> Result<Option<Reply>, Failure> {
-    let value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).unwrap_or(Value::Null) };
-    let request = hooks::Request {
-        caller: ask.caller,
-        attributes: ask.attributes,
-        query: &ask.query.0,
-        body: value,
-        dry_run: ask.dry_run,
-    };
-    let Some(answer) = api.hooks.virtuals.answer(&request) else { return Ok(None) };
-    let response = match answer.await? {
-        Answer::Object(code, value) => respond::object(code, &value),
-        Answer::Text(text) => respond::bytes_of(StatusCode::OK, "text/plain", text.into()),
-        Answer::Stream(chunks) => respond::stream("text/plain", chunks),
-    };
-    // Whatever it wrote comes before this.
-    let version = (ask.attributes.verb != "get").then(|| api.store.version());
-    Ok(Some(Reply { response, version }))
 }
 
 impl From<Response<Body>> for Reply {

@@ -9,8 +9,10 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::api::Ask;
-use super::write::{Draft, parse_yaml};
-use crate::failure::{Failure, Fault};
+use super::body::{check_namespace, parse_yaml};
+use super::write::Draft;
+use crate::failure::{Failure, Fault, Subject};
+use crate::kinds::json_error;
 
 /// Most operations of a JSON patch.
 const MAX_OPERATIONS: usize = 10_000;
@@ -43,7 +45,15 @@ impl Patch {
                 Self::Json(patch)
             }
             "application/merge-patch+json" => Self::Merge(read_map(body)?),
-            "application/strategic-merge-patch+json" if ask.kind.is_strategic() => Self::Strategic(read_map(body)?),
+            "application/strategic-merge-patch+json" if ask.kind.is_strategic() => {
+                let patch = read_map(body).map_err(|mut failure| {
+                    // This one is not said to be a patch.
+                    failure.message = failure.message.replace("error decoding patch: json: cannot", "json: cannot");
+                    failure
+                })?;
+                check_strategic(&patch, ask.kind.schema())?;
+                Self::Strategic(patch)
+            }
             "application/apply-patch+yaml" => Self::Apply(read_applied(ask, body)?),
             _ => return Err(unsupported(ask)),
         };
@@ -70,9 +80,9 @@ fn unsupported(ask: &Ask<'_>) -> Failure {
 }
 
 fn read_operations(body: &[u8]) -> Result<json_patch::Patch, Failure> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| unreadable(&error.to_string()))?;
+    let value: Value = serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
     match &value {
-        Value::Array(_) => serde_json::from_value(value).map_err(|error| unreadable(&error.to_string())),
+        Value::Array(_) => serde_json::from_value(value).map_err(|_| inapplicable()),
         other => Err(mistyped(other, "[]handlers.jsonPatchOp")),
     }
 }
@@ -81,8 +91,38 @@ fn read_map(body: &[u8]) -> Result<Value, Failure> {
     match serde_json::from_slice::<Value>(body) {
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(other) => Err(mistyped(&other, "map[string]interface {}")),
-        Err(error) => Err(unreadable(&error.to_string())),
+        Err(error) => Err(not_json(body, &error)),
     }
+}
+
+fn not_json(body: &[u8], error: &serde_json::Error) -> Failure {
+    unreadable(&json_error(body).unwrap_or_else(|| error.to_string()))
+}
+
+/// 422 of operations that are none, or that do not fit the object.
+fn inapplicable() -> Failure {
+    let message = "the server rejected our request due to an error in our request";
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with(Map::new())
+}
+
+/// Replacing a field that is not there adds it.
+fn apply_operations(value: &mut Value, patch: &json_patch::Patch) -> Result<(), Failure> {
+    for operation in &patch.0 {
+        let mut operation = operation.clone();
+        if let json_patch::PatchOperation::Replace(replace) = &operation
+            && value.pointer(replace.path.as_str()).is_none()
+        {
+            let above = replace.path.as_str().rsplit_once('/').map_or("", |(above, _)| above);
+            if value.pointer(above).is_some_and(Value::is_object) {
+                operation = json_patch::PatchOperation::Add(json_patch::AddOperation {
+                    path: replace.path.clone(),
+                    value: replace.value.clone(),
+                });
+            }
+        }
+        json_patch::patch(value, std::slice::from_ref(&operation)).map_err(|_| inapplicable())?;
+    }
+    Ok(())
 }
 
 fn mistyped(value: &Value, wanted: &str) -> Failure {
@@ -118,7 +158,10 @@ fn read_applied(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
     }
     refuse_undeclared(ask, &value)?;
     let name = object::name(&value);
-    if !name.is_empty() && name != ask.route.name {
+    if name.is_empty() {
+        return Err(undeterminable(ask));
+    }
+    if name != ask.route.name {
         return Err(Failure::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             ask.route.name
@@ -140,9 +183,10 @@ fn read_applied(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
 
 /// An apply may name no field that its kind does not have.
 fn refuse_undeclared(ask: &Ask<'_>, value: &Value) -> Result<(), Failure> {
-    let Ok(decoded) = ask.kind.decode(value.clone()) else { return Ok(()) };
-    let lines: Vec<String> =
-        decoded.unknown.iter().map(|field| format!(".{field}: field not declared in schema")).collect();
+    let lines: Vec<String> = match ask.kind.decode(value.clone()) {
+        Ok(decoded) => decoded.unknown.iter().map(|field| format!(".{field}: field not declared in schema")).collect(),
+        Err(error) => mistyped_field(&error.to_string()).into_iter().collect(),
+    };
     let what = match &lines[..] {
         [] => return Ok(()),
         [one] => one.clone(),
@@ -159,15 +203,35 @@ fn refuse_undeclared(ask: &Ask<'_>, value: &Value) -> Result<(), Failure> {
     Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message))
 }
 
+/// What a decoder says of a value of the wrong type, as an apply says it.
+fn mistyped_field(why: &str) -> Option<String> {
+    let rest = why.strip_prefix("json: cannot unmarshal ")?;
+    let (given, rest) = rest.split_once(" into Go struct field ")?;
+    let (field, wanted) = rest.split_once(" of type ")?;
+    let (_, path) = field.split_once('.')?;
+    let wanted = match wanted {
+        "int32" | "int64" | "float64" => "numeric (int or float)",
+        "bool" => "boolean",
+        "string" => "string",
+        wanted if wanted.starts_with("[]") => "list",
+        _ => "map",
+    };
+    let given = match given.split(' ').next()? {
+        "number" => "int",
+        "bool" => "boolean",
+        "array" => "list",
+        "object" => "map",
+        given => given,
+    };
+    Some(format!(".{path}: expected {wanted}, got {given}"))
+}
+
 /// What the patch makes of the current state.
 pub(super) fn apply(ask: &Ask<'_>, patch: &Patch, current: &Value) -> Result<Draft, Failure> {
-    let value = match patch {
+    let mut value = match patch {
         Patch::Json(patch) => {
             let mut value = current.clone();
-            json_patch::patch(&mut value, patch).map_err(|_| {
-                let message = "the server rejected our request due to an error in our request";
-                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with(Map::new())
-            })?;
+            apply_operations(&mut value, patch)?;
             value
         }
         Patch::Merge(patch) => apply_json_merge(current, patch),
@@ -182,6 +246,11 @@ pub(super) fn apply(ask: &Ask<'_>, patch: &Patch, current: &Value) -> Result<Dra
     };
     check_kind(ask, &value)?;
     let name = object::name(&value);
+    if name.is_empty() {
+        return Err(undeterminable(ask));
+    }
+    check_namespace(ask, &mut value)?;
+    let name = object::name(&value);
     if name != ask.route.name {
         return Err(Failure::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
@@ -189,6 +258,48 @@ pub(super) fn apply(ask: &Ask<'_>, patch: &Patch, current: &Value) -> Result<Dra
         )));
     }
     Ok(Draft { value, applied: None })
+}
+
+/// Items of lists that are merged have their key, and directives are known ones.
+fn check_strategic(patch: &Value, ty: Option<TypeRef<'_>>) -> Result<(), Failure> {
+    let refuse = |message: String| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message);
+    let shown = |value: &Value| {
+        let fields = value.as_object().into_iter().flatten();
+        let fields: Vec<String> = fields
+            .map(|(name, value)| format!("{name}:{}", value.as_str().map_or(value.to_string(), str::to_owned)))
+            .collect();
+        format!("map[{}]", fields.join(" "))
+    };
+    let Value::Object(fields) = patch else { return Ok(()) };
+    if let Some(directive) = fields.get("$patch").and_then(Value::as_str)
+        && !matches!(directive, "replace" | "merge" | "delete")
+    {
+        return Err(refuse(format!("unknown patch type: {directive} in map: {}", shown(patch))));
+    }
+    for (name, value) in fields {
+        let below = match ty.map(|ty| ty.field(name)) {
+            Some(FieldType::Declared(below)) => Some(below),
+            _ => None,
+        };
+        match value {
+            Value::Object(_) => check_strategic(value, below)?,
+            Value::Array(items) => {
+                let key = below.filter(|below| below.merges()).and_then(TypeRef::merge_key);
+                for item in items {
+                    if let (Some(key), Value::Object(fields)) = (key, item)
+                        && !fields.contains_key(key)
+                        && fields.get("$patch") != Some(&Value::from("replace"))
+                    {
+                        let message = format!("map: {} does not contain declared merge key: {key}", shown(item));
+                        return Err(refuse(message));
+                    }
+                    check_strategic(item, below.and_then(TypeRef::items))?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A strategic merge patch orders the lists it merges into as it names their items,
@@ -228,8 +339,20 @@ fn order_of(items: &[Value], list: TypeRef<'_>) -> Value {
     }
 }
 
+fn undeterminable(ask: &Ask<'_>) -> Failure {
+    Failure::bad_request(format!(
+        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+        ask.route.name
+    ))
+}
+
 fn check_kind(ask: &Ask<'_>, value: &Value) -> Result<(), Failure> {
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("");
+    if ask.kind.custom.is_some() && text("kind") != ask.kind.kind {
+        let fault = Fault::invalid("kind", &text("kind").into(), &format!("must be {}", ask.kind.kind));
+        let subject = Subject { group: &ask.kind.group, resource: text("kind"), name: ask.route.name };
+        return Err(Failure::invalid(subject, &[fault]));
+    }
     if text("kind") != ask.kind.kind || text("apiVersion") != ask.kind.api_version() {
         let message = format!(
             "cannot change the kind or version of an object: {} in version \"{}\"",

@@ -5,10 +5,13 @@ use argosy_model::object;
 use serde_json::{Map, Value, json};
 
 use super::api::{Api, EXTENSIONS};
+
+mod services;
+
 use crate::kinds::{Kind, custom};
 
 /// Metadata that a write of the object cannot change.
-const IDENTITY: [&str; 8] = [
+const IDENTITY: [&str; 9] = [
     "name",
     "namespace",
     "uid",
@@ -17,24 +20,28 @@ const IDENTITY: [&str; 8] = [
     "deletionGracePeriodSeconds",
     "generation",
     "resourceVersion",
+    "selfLink",
 ];
+
+/// How often a DaemonSet's template has changed, as it was once told.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// First node port.
 const NODE_PORTS: std::ops::Range<u64> = 30_000..32_768;
 
-/// Takes out what a caller cannot bring.
-pub(super) fn strip_for_create(kind: &Kind, value: &mut Value) {
+/// Takes out what a caller cannot bring, and says whether that was a status.
+pub(super) fn strip_for_create(kind: &Kind, value: &mut Value) -> bool {
+    let mut is_changed = false;
     if kind.has_status()
         && let Some(fields) = value.as_object_mut()
     {
-        fields.remove("status");
+        is_changed = fields.remove("status").is_some();
     }
-    let Some(metadata) = object::metadata(value) else { return };
-    for field in
-        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"]
-    {
+    let Some(metadata) = object::metadata(value) else { return is_changed };
+    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(field);
     }
+    is_changed
 }
 
 /// Completes a new object that has its name and uid.
@@ -46,7 +53,7 @@ pub(super) fn before_create(api: &Api, kind: &Kind, value: &mut Value) {
     }
     match (&*kind.group, &*kind.plural) {
         ("", "namespaces") => namespace(value),
-        ("", "services") => service(api, None, value),
+        ("", "services") => service(api, value),
         ("", "persistentvolumeclaims") => add_finalizer(value, "kubernetes.io/pvc-protection"),
         ("", "persistentvolumes") => {
             add_finalizer(value, "kubernetes.io/pv-protection");
@@ -73,7 +80,7 @@ pub(super) fn keep_identity(old: &Value, new: &mut Value) {
 }
 
 /// Takes from the old state what this request cannot change, and counts.
-pub(super) fn before_update(kind: &Kind, subresource: &str, old: &Value, new: &mut Value) {
+pub(super) fn before_update(api: &Api, kind: &Kind, subresource: &str, old: &Value, new: &mut Value) {
     let part = |value: &Value, name: &str| value.get(name).cloned();
     match subresource {
         "status" => {
@@ -100,7 +107,14 @@ pub(super) fn before_update(kind: &Kind, subresource: &str, old: &Value, new: &m
             }
             if (&*kind.group, &*kind.plural) == ("", "services") {
                 keep_addresses(old, new);
-                drop_what_the_type_lacks(old, new);
+                services::change(old, new);
+                service(api, new);
+            }
+            if (&*kind.group, &*kind.plural) == ("apps", "daemonsets")
+                && old.pointer("/spec/template") != new.pointer("/spec/template")
+            {
+                let now = object::annotation(old, TEMPLATE_GENERATION).and_then(|text| text.parse::<i64>().ok());
+                object::set_annotation(new, TEMPLATE_GENERATION, &(now.unwrap_or(1) + 1).to_string());
             }
         }
     }
@@ -122,12 +136,12 @@ pub(super) fn has_generation(kind: &Kind) -> bool {
     }
     match (&*kind.group, &*kind.plural) {
         ("apps", plural) => plural != "controllerrevisions",
-        ("", plural) => matches!(plural, "pods" | "replicationcontrollers"),
-        ("networking.k8s.io", plural) => matches!(plural, "ingresses" | "networkpolicies"),
+        ("", plural) => matches!(plural, "pods" | "replicationcontrollers" | "podtemplates"),
+        ("networking.k8s.io", plural) => matches!(plural, "ingresses" | "ingressclasses" | "networkpolicies"),
+        ("scheduling.k8s.io", "priorityclasses") => true,
         ("batch" | "policy" | EXTENSIONS | "flowcontrol.apiserver.k8s.io", _) => true,
         ("admissionregistration.k8s.io", _) | ("resource.k8s.io", "resourceslices") => true,
         ("discovery.k8s.io", "endpointslices") => true,
-        ("storage.k8s.io", plural) => plural == "csidrivers",
         _ => false,
     }
 }
@@ -170,10 +184,10 @@ fn namespace(value: &mut Value) {
 }
 
 /// A Service's addresses and ports, where they are not given.
-fn service(api: &Api, old: Option<&Value>, value: &mut Value) {
+fn service(api: &Api, value: &mut Value) {
     let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) else { return };
     let kind = spec.get("type").and_then(Value::as_str).unwrap_or("").to_owned();
-    if kind == "ExternalName" || old.is_some() {
+    if kind == "ExternalName" {
         return;
     }
     let given = spec.get("clusterIP").and_then(Value::as_str).unwrap_or("").to_owned();
@@ -188,6 +202,10 @@ fn service(api: &Api, old: Option<&Value>, value: &mut Value) {
         {
             port.entry("nodePort".to_owned()).or_insert_with(|| free_port(api).into());
         }
+    }
+    let is_local = spec.get("externalTrafficPolicy") == Some(&json!("Local"));
+    if kind == "LoadBalancer" && is_local {
+        spec.entry("healthCheckNodePort".to_owned()).or_insert_with(|| free_port(api).into());
     }
 }
 
@@ -239,46 +257,6 @@ fn keep_addresses(old: &Value, new: &mut Value) {
     }
 }
 
-/// A Service that gets a type without node ports or outside traffic, or without an
-/// address, loses what it had of these, unless the update changes them by itself.
-fn drop_what_the_type_lacks(old: &Value, new: &mut Value) {
-    let kind = |service: &Value| service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
-    let (before, after) = (kind(old), kind(new));
-    let has_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
-    let is_balanced = |kind: &str| kind == "LoadBalancer";
-    let mut lost: Vec<&str> = Vec::new();
-    if before != "ExternalName" && after == "ExternalName" {
-        lost.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
-    }
-    if has_ports(&before) && !has_ports(&after) {
-        if new["spec"]["externalIPs"].as_array().is_none_or(Vec::is_empty) {
-            lost.push("externalTrafficPolicy");
-        }
-        if node_ports(old) == node_ports(new) {
-            let ports = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut).into_iter().flatten();
-            for port in ports.filter_map(Value::as_object_mut) {
-                port.remove("nodePort");
-            }
-        }
-    }
-    if is_balanced(&before) && !is_balanced(&after) {
-        lost.extend(["healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"]);
-    }
-    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    for field in lost {
-        if spec.get(field) == old["spec"].get(field) {
-            spec.remove(field);
-        }
-    }
-}
-
-fn node_ports(service: &Value) -> Vec<u64> {
-    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
-    let mut ports: Vec<u64> = ports.filter_map(|port| port["nodePort"].as_u64()).collect();
-    ports.sort_unstable();
-    ports
-}
-
 /// The quality of service class of a Pod.
 fn quality(pod: &Value) -> &'static str {
     let containers =
@@ -301,6 +279,10 @@ fn quality(pod: &Value) -> &'static str {
 fn job(value: &mut Value) {
     if value.pointer("/spec/manualSelector") == Some(&json!(true)) {
         return;
+    }
+    let own = object::uid(value).to_owned();
+    if let Some(wanted) = value.pointer_mut("/spec/selector/matchLabels").and_then(Value::as_object_mut) {
+        wanted.insert("batch.kubernetes.io/controller-uid".to_owned(), own.into());
     }
     let (uid, name) = (object::uid(value).to_owned(), object::name(value).to_owned());
     let labels = [

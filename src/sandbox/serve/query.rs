@@ -34,9 +34,15 @@ impl Query {
         self.0.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v)
     }
 
-    /// Whether an option is set.
+    /// Whether an option is set: anything but `false` and `0` sets it.
     pub(super) fn is_true(&self, name: &str) -> bool {
-        matches!(self.get(name), "true" | "1" | "True" | "TRUE" | "t" | "T")
+        self.flag(name) == Some(true)
+    }
+
+    /// What an option is set to, where it is.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        let (_, value) = self.0.iter().find(|(k, _)| k == name)?;
+        Some(!value.eq_ignore_ascii_case("false") && value != "0")
     }
 
     /// A number, where one is given.
@@ -52,17 +58,24 @@ impl Query {
 
     /// Whether nothing may be stored. `kind` is that of the request's options.
     pub(super) fn dry_run(&self, kind: &str) -> Result<bool, Failure> {
-        let values: Vec<&str> =
-            self.0.iter().filter(|(k, v)| k == "dryRun" && !v.is_empty()).map(|(_, v)| &**v).collect();
-        match values[..] {
-            [] => Ok(false),
-            ["All"] => Ok(true),
-            _ => {
-                let message = format!("Unsupported value: {}: supported values: \"All\"", serde_json::json!(values));
-                let fault = Fault { reason: "FieldValueNotSupported", field: "dryRun".to_owned(), message };
-                Err(Failure::invalid_options(kind, &[fault]))
-            }
+        let values: Vec<&str> = self.0.iter().filter(|(k, _)| k == "dryRun").map(|(_, v)| &**v).collect();
+        dry_run(kind, &values)
+    }
+
+    /// What is wrong with the name of the field manager.
+    pub(super) fn check_manager(&self, kind: &str) -> Result<(), Failure> {
+        let manager = self.get("fieldManager");
+        let mut faults = Vec::new();
+        if manager.len() > LONGEST_MANAGER {
+            let message = format!("Too long: may not be more than {LONGEST_MANAGER} bytes");
+            faults.push(Fault { reason: "FieldValueTooLong", field: "fieldManager".to_owned(), message });
         }
+        if let Some((at, odd)) = manager.char_indices().find(|(_, c)| c.is_control()) {
+            let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(odd));
+            let message = format!("Invalid value: {}: {detail}", go_quoted(manager));
+            faults.push(Fault { reason: "FieldValueInvalid", field: "fieldManager".to_owned(), message });
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Failure::invalid_options(kind, &faults)) }
     }
 
     /// What is done about unknown fields.
@@ -88,6 +101,30 @@ impl Query {
             manager => manager.to_owned(),
         }
     }
+}
+
+/// Most bytes of a field manager's name.
+const LONGEST_MANAGER: usize = 128;
+
+/// A text as Go quotes it.
+fn go_quoted(text: &str) -> String {
+    let shown = text.chars().map(|c| match c {
+        '\u{7}' => "\\a".to_owned(),
+        '"' => "\\\"".to_owned(),
+        c if c.is_control() => format!("\\x{:02x}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", shown.collect::<String>())
+}
+
+/// Whether stages of a request are told not to store anything.
+pub(super) fn dry_run(kind: &str, values: &[&str]) -> Result<bool, Failure> {
+    if values.iter().all(|value| *value == "All") {
+        return Ok(!values.is_empty());
+    }
+    let message = format!("Unsupported value: {}: supported values: \"All\"", serde_json::json!(values));
+    let fault = Fault { reason: "FieldValueNotSupported", field: "dryRun".to_owned(), message };
+    Err(Failure::invalid_options(kind, &[fault]))
 }
 
 /// The kind of the options of a verb.

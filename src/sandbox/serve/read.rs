@@ -16,6 +16,7 @@ use crate::failure::{Failure, Fault};
 use crate::store::{Object, TooOld};
 
 pub(super) fn get(api: &Api, ask: &Ask<'_>) -> Result<Reply, Failure> {
+    version_option(ask)?;
     let found = api.store.get(&ask.key()).ok_or_else(|| ask.not_found())?;
     Ok(one(api, ask, StatusCode::OK, &ask.present(&found.value)).into())
 }
@@ -39,7 +40,7 @@ pub(super) fn table(api: &Api, ask: &Ask<'_>, objects: &[&Value]) -> Value {
         "" => "Metadata",
         include => include,
     };
-    let columns = ask.kind.custom.as_ref().and_then(|c| c.columns.as_ref());
+    let columns = ask.kind.custom.as_ref().map(|c| c.columns.as_ref().unwrap_or(&Value::Null));
     let made = api.hooks.tables.table(&ask.kind.group, &ask.kind.kind, objects, columns, include);
     made.unwrap_or_else(|| respond::plain_table(objects, include))
 }
@@ -52,7 +53,24 @@ struct Page {
 }
 
 pub(super) fn list(api: &Arc<Api>, ask: &Ask<'_>) -> Result<Reply, Failure> {
+    ask.query.number("timeoutSeconds")?;
+    check_options(ask)?;
+    let include = ask.query.get("includeObject");
+    if ask.form == Form::Table && !matches!(include, "" | "None" | "Metadata" | "Object") {
+        return Err(Failure::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: \"{include}\": must be 'Metadata', \
+             'Object', 'None', or empty"
+        )));
+    }
     let selection = Selection::parse(&ask.kind, ask.query.get("labelSelector"), ask.query.get("fieldSelector"))?;
+    if ask.form == Form::Metadata && ask.is_single {
+        let package = ask.kind.group.split('.').next().filter(|name| !name.is_empty()).unwrap_or("core");
+        let message = format!(
+            "you requested PartialObjectMetadata, but the requested object is a list (*{package}.{})",
+            ask.kind.list_kind
+        );
+        return Err(Failure::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message));
+    }
     let limit = ask.query.number("limit")?.filter(|l| *l > 0).and_then(|l| usize::try_from(l).ok());
     let page = match ask.query.get("continue") {
         "" => None,
@@ -95,6 +113,7 @@ fn list_response(
         }
         Form::Metadata => {
             let items: Vec<Value> = items.iter().map(respond::metadata_of).collect();
+            let items = if items.is_empty() { Value::Null } else { items.into() };
             json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
         }
         Form::Plain => {
@@ -134,21 +153,6 @@ fn snapshot(api: &Api, ask: &Ask<'_>, page: Option<&Page>) -> Result<(Vec<Arc<Ob
     let asked = version_option(ask)?;
     let current = api.store.version();
     let matching = ask.query.get("resourceVersionMatch");
-    match (matching, asked) {
-        ("", _) | ("NotOlderThan" | "Exact", Some(_)) => {}
-        ("NotOlderThan" | "Exact", None) => {
-            return Err(invalid_match(Fault::forbidden(
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden unless resourceVersion is provided",
-            )));
-        }
-        (other, _) => {
-            let message =
-                format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
-            let field = "resourceVersionMatch".to_owned();
-            return Err(invalid_match(Fault { reason: "FieldValueNotSupported", field, message }));
-        }
-    }
     match asked {
         Some(version) if version > current => Err(too_large(version, current)),
         Some(version) if matching == "Exact" => {
@@ -161,8 +165,39 @@ fn snapshot(api: &Api, ask: &Ask<'_>, page: Option<&Page>) -> Result<(Vec<Arc<Ob
     }
 }
 
-fn invalid_match(fault: Fault) -> Failure {
-    Failure::invalid_options("ListOptions", &[fault])
+/// What is wrong with how a list's version is asked for.
+fn check_options(ask: &Ask<'_>) -> Result<(), Failure> {
+    let option = |name: &str| ask.query.get(name);
+    let (matching, version) = (option("resourceVersionMatch"), option("resourceVersion"));
+    let mut faults = Vec::new();
+    let mut refuse = |detail: &str| faults.push(Fault::forbidden("resourceVersionMatch", detail));
+    if !matching.is_empty() {
+        if version.is_empty() {
+            refuse("resourceVersionMatch is forbidden unless resourceVersion is provided");
+        }
+        if !option("continue").is_empty() {
+            refuse("resourceVersionMatch is forbidden when continue is provided");
+        }
+        if matching == "Exact" && version == "0" {
+            refuse("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+        }
+        if !matches!(matching, "Exact" | "NotOlderThan") {
+            let message =
+                format!("Unsupported value: \"{matching}\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
+            let field = "resourceVersionMatch".to_owned();
+            faults.push(Fault { reason: "FieldValueNotSupported", field, message });
+        }
+    }
+    if ask.query.flag("sendInitialEvents").is_some() {
+        faults.push(Fault::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
+    if !faults.is_empty() {
+        return Err(Failure::invalid_options("ListOptions", &faults));
+    }
+    if !option("continue").is_empty() && !matches!(version, "" | "0") {
+        return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    Ok(())
 }
 
 /// The version a list or watch names; `None` when it names none.
@@ -171,9 +206,13 @@ pub(super) fn version_option(ask: &Ask<'_>) -> Result<Option<u64>, Failure> {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
             let what = format!(
-                "invalid resource version: resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+                "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
             );
-            Failure::bad_request(what)
+            if ask.attributes.verb == "list" {
+                Failure::bad_request(format!("invalid resource version: {what}"))
+            } else {
+                Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", what)
+            }
         }),
     }
 }

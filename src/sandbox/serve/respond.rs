@@ -25,8 +25,23 @@ pub(super) enum Form {
     Metadata,
 }
 
-/// Reads `Accept`.
-pub(super) fn form(headers: &HeaderMap) -> Result<Form, Failure> {
+/// Refuses to give a document in a form that it does not have.
+pub(super) fn accepts_documents(headers: &HeaderMap) -> Result<(), Failure> {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let known = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/*", "*/*"];
+    let mut ranges = accept.split(',').map(|range| range.split(';').next().unwrap_or("").trim());
+    if accept.trim().is_empty() || ranges.any(|range| known.contains(&range)) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "NotAcceptable",
+        format!("only the following media types are accepted: {}", known[..3].join(", ")),
+    ))
+}
+
+/// Reads `Accept` of a request with a verb.
+pub(super) fn form(headers: &HeaderMap, verb: &str) -> Result<Form, Failure> {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     if accept.trim().is_empty() {
         return Ok(Form::Plain);
@@ -47,11 +62,12 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Failure> {
             Some(_) => {}
         }
     }
-    Err(Failure::new(
-        StatusCode::NOT_ACCEPTABLE,
-        "NotAcceptable",
-        "only the following media types are accepted: application/json",
-    ))
+    let mut known = vec!["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+    if matches!(verb, "get" | "list" | "watch") {
+        known.extend(["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]);
+    }
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {}", known.join(", "));
+    Err(Failure::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message).with(serde_json::Map::new()))
 }
 
 /// An object with a code.
@@ -97,6 +113,16 @@ pub(super) fn warn(response: &mut Response<Body>, warnings: &[String]) {
     }
 }
 
+/// Those come before all others.
+pub(super) fn warn_first(response: &mut Response<Body>, warnings: &[String]) {
+    let others: Vec<HeaderValue> = response.headers().get_all(header::WARNING).iter().cloned().collect();
+    response.headers_mut().remove(header::WARNING);
+    warn(response, warnings);
+    for other in others {
+        response.headers_mut().append(header::WARNING, other);
+    }
+}
+
 /// The metadata of an object alone.
 pub(super) fn metadata_of(object: &Value) -> Value {
     json!({
@@ -113,7 +139,7 @@ pub(super) fn plain_table(objects: &[&Value], include: &str) -> Value {
             let meta = |field: &str| object.pointer(&format!("/metadata/{field}")).cloned().unwrap_or(Value::Null);
             let mut row = json!({"cells": [meta("name"), meta("creationTimestamp")]});
             match include {
-                "None" => {}
+                "None" => row["object"] = Value::Null,
                 "Object" => row["object"] = (*object).clone(),
                 _ => row["object"] = metadata_of(object),
             }

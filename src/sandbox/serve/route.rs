@@ -23,8 +23,8 @@ pub(super) enum Route<'a> {
     OpenApiV2,
     /// `/version`.
     Version,
-    /// `/healthz` and its like.
-    Health,
+    /// `/healthz` and its like, and one check of those.
+    Health(&'a str),
     /// `/metrics`.
     Metrics,
     /// Anything else.
@@ -49,7 +49,8 @@ pub(super) fn parse(path: &str) -> Route<'_> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts[..] {
         ["version"] => Route::Version,
-        ["healthz" | "livez" | "readyz", ..] => Route::Health,
+        ["healthz" | "livez" | "readyz"] => Route::Health(""),
+        ["healthz" | "livez" | "readyz", check] => Route::Health(check),
         ["metrics"] => Route::Metrics,
         ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiIndex,
@@ -93,7 +94,8 @@ fn resource<'a>(group: &'a str, version: &'a str, rest: &[&'a str]) -> Route<'a>
 /// The verb of a request.
 pub(super) fn verb(method: &Method, route: &ResourceRoute<'_>, watch: bool) -> Option<&'static str> {
     Some(match (method.as_str(), route.name.is_empty()) {
-        ("GET" | "HEAD", _) if watch || route.is_watch => "watch",
+        ("GET" | "HEAD", _) if route.is_watch => "watch",
+        ("GET" | "HEAD", true) if watch => "watch",
         ("GET" | "HEAD", true) => "list",
         ("GET" | "HEAD", false) => "get",
         ("POST", _) => "create",

@@ -10,19 +10,34 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Ask};
 use super::handle::Reply;
-use super::respond;
 use super::write::{self, Draft};
+use super::{body, respond};
 use crate::failure::{Failure, Fault};
+use crate::kinds::decode_scale;
 
 pub(super) fn scale(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Reply, Failure> {
     let found = api.store.get(&ask.key()).ok_or_else(|| ask.not_found())?;
+    if let Some(paths) = ask.kind.custom.as_ref().and_then(|c| c.scale.as_ref())
+        && object::get(&found.value, &split(&paths.spec).iter().map(String::as_str).collect::<Vec<_>>()).is_none()
+        && ask.attributes.verb == "get"
+    {
+        return Err(Failure::internal(format!("the spec replicas field {:?} does not exist", paths.spec)));
+    }
     let current = scale_of(ask, &ask.present(&found.value));
     let wanted = match ask.attributes.verb.as_str() {
         "get" => return Ok(respond::object(StatusCode::OK, &current).into()),
-        "update" => serde_json::from_slice(body).map_err(|e| Failure::bad_request(e.to_string()))?,
+        "update" => read_scale(ask, body)?,
         _ => patched(ask, &current, body)?,
     };
+    let mut warnings = Vec::new();
+    let wanted = decoded(ask, wanted, &mut warnings)?;
     let replicas = wanted.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
+    if replicas < 0
+        && let Some(paths) = ask.kind.custom.as_ref().and_then(|c| c.scale.as_ref())
+    {
+        let fault = Fault::invalid(paths.spec.clone(), &replicas.into(), "should be a non-negative integer");
+        return Err(Failure::invalid(ask.invalid_subject(ask.route.name), &[fault]));
+    }
     if replicas < 0 {
         let fault = Fault::invalid("spec.replicas", &replicas.into(), "must be greater than or equal to 0");
         return Err(Failure::invalid(
@@ -46,7 +61,48 @@ pub(super) fn scale(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Reply
     if ask.dry_run {
         shown["spec"]["replicas"] = replicas.into();
     }
-    Ok(Reply { response: respond::object(StatusCode::OK, &shown), version: reply.version })
+    let mut response = respond::object(StatusCode::OK, &shown);
+    respond::warn(&mut response, &warnings);
+    Ok(Reply { response, version: reply.version })
+}
+
+/// The body of an update, which names what the URL names.
+fn read_scale(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure> {
+    let value =
+        if ask.content_type == "application/yaml" { body::parse_yaml(body)? } else { body::parse_json("Scale", body)? };
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("");
+    if !matches!(text("kind"), "" | "Scale") {
+        let (kind, version) = (text("kind"), text("apiVersion"));
+        let short = version.rsplit('/').next().unwrap_or(version);
+        return Err(Failure::bad_request(format!(
+            "{kind} in version \"{short}\" cannot be handled as a Scale: no kind \"{kind}\" is registered for version \
+             \"{version}\" in scheme \"pkg/runtime/scheme.go:111\""
+        )));
+    }
+    let (name, wanted) = (object::name(&value), ask.route.name);
+    if name.is_empty() {
+        let message =
+            format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided");
+        return Err(Failure::bad_request(message));
+    }
+    if name != wanted {
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({wanted})");
+        return Err(Failure::bad_request(message));
+    }
+    Ok(value)
+}
+
+/// A scale as the server's struct.
+fn decoded(ask: &Ask<'_>, value: Value, warnings: &mut Vec<String>) -> Result<Value, Failure> {
+    let shown = value.to_string();
+    let read = decode_scale(value).map_err(|error| {
+        if ask.attributes.verb == "patch" {
+            return body::unpatchable(&shown, &error.to_string());
+        }
+        Failure::bad_request(format!("Scale in version \"v1\" cannot be handled as a Scale: {error}"))
+    })?;
+    warnings.extend(read.unknown.iter().map(|field| format!("unknown field \"{field}\"")));
+    Ok(read.value)
 }
 
 fn patched(ask: &Ask<'_>, current: &Value, body: &Bytes) -> Result<Value, Failure> {
@@ -64,7 +120,7 @@ fn patched(ask: &Ask<'_>, current: &Value, body: &Bytes) -> Result<Value, Failur
         return Ok(value);
     }
     let patch = if ask.content_type == "application/apply-patch+yaml" {
-        write::parse_yaml(body)?
+        body::parse_yaml(body)?
     } else {
         serde_json::from_slice(body).map_err(bad)?
     };

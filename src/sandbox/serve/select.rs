@@ -6,19 +6,15 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::kinds::Kind;
 
+mod labels;
+
+use self::labels::{Requirement, parse as parse_labels};
+
 /// Which objects a list or watch is about.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Selection {
     labels: Vec<Requirement>,
     fields: Vec<FieldRequirement>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Requirement {
-    In(String, Vec<String>),
-    NotIn(String, Vec<String>),
-    Exists(String),
-    Absent(String),
 }
 
 #[derive(Clone, Debug)]
@@ -51,17 +47,6 @@ impl Selection {
     /// Whether an object is.
     pub(super) fn matches(&self, object: &Value) -> bool {
         self.labels.iter().all(|r| r.matches(object)) && self.fields.iter().all(|r| r.matches(object))
-    }
-}
-
-impl Requirement {
-    fn matches(&self, object: &Value) -> bool {
-        match self {
-            Self::In(key, values) => object::label(object, key).is_some_and(|v| values.iter().any(|w| w == v)),
-            Self::NotIn(key, values) => object::label(object, key).is_none_or(|v| values.iter().all(|w| w != v)),
-            Self::Exists(key) => object::label(object, key).is_some(),
-            Self::Absent(key) => object::label(object, key).is_none(),
-        }
     }
 }
 
@@ -131,9 +116,8 @@ fn unsupported(kind: &Kind, path: &str) -> String {
         (false, "", "pods" | "events" | "secrets" | "namespaces" | "nodes" | "replicationcontrollers" | "services") => {
             format!("field label not supported: {path}")
         }
-        (false, "apps", "replicasets") | (false, "batch", "jobs") => {
-            format!("field label \"{path}\" not supported for {}", kind.kind)
-        }
+        (false, "batch", "jobs") => format!("field label \"{path}\" not supported for {}", kind.kind),
+        (true, ..) => format!("field label not supported: {path}"),
         _ => format!("\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
     }
 }
@@ -153,63 +137,6 @@ fn parse_fields(text: &str) -> Result<Vec<FieldRequirement>, String> {
         Ok(FieldRequirement { path: path.to_owned(), value: value.to_owned(), is_equal })
     };
     terms.map(parse).collect()
-}
-
-/// `a=b,c in (d,e),!f,g`.
-fn parse_labels(text: &str) -> Result<Vec<Requirement>, String> {
-    let mut all = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let end = end_of_term(rest);
-        all.push(parse_label(rest[..end].trim())?);
-        rest = rest.get(end + 1..).unwrap_or("").trim_start();
-    }
-    Ok(all)
-}
-
-/// A comma outside parentheses.
-fn end_of_term(text: &str) -> usize {
-    let mut depth = 0_usize;
-    for (i, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => return i,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-fn parse_label(term: &str) -> Result<Requirement, String> {
-    let key_of = |key: &str| {
-        let key = key.trim();
-        let fits = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-        if fits {
-            Ok(key.to_owned())
-        } else {
-            Err(format!("found '{term}', expected: !, identifier, or 'end of string'"))
-        }
-    };
-    if let Some(key) = term.strip_prefix('!') {
-        return Ok(Requirement::Absent(key_of(key)?));
-    }
-    for (operator, is_in) in [(" notin ", false), (" notin(", false), (" in ", true), (" in(", true)] {
-        if let Some((key, values)) = term.split_once(operator) {
-            let values = values.trim().trim_start_matches('(');
-            let values = values.strip_suffix(')').ok_or_else(|| format!("found '{values}', expected: ',' or ')'"))?;
-            let values = values.split(',').map(|v| v.trim().to_owned()).collect();
-            let key = key_of(key)?;
-            return Ok(if is_in { Requirement::In(key, values) } else { Requirement::NotIn(key, values) });
-        }
-    }
-    for (operator, is_equal) in [("!=", false), ("==", true), ("=", true)] {
-        if let Some((key, value)) = term.split_once(operator) {
-            let (key, values) = (key_of(key)?, vec![value.trim().to_owned()]);
-            return Ok(if is_equal { Requirement::In(key, values) } else { Requirement::NotIn(key, values) });
-        }
-    }
-    Ok(Requirement::Exists(key_of(term)?))
 }
 
 #[cfg(test)]

@@ -53,14 +53,7 @@ pub(super) fn watch(api: &Arc<Api>, ask: &Ask<'_>, trouble: &Trouble) -> Result<
     let selection = Selection::parse(&ask.kind, ask.query.get("labelSelector"), &fields)?;
     let bookmarks = ask.query.is_true("allowWatchBookmarks");
     let send_initial = ask.query.is_true("sendInitialEvents");
-    let forbidden =
-        |detail: &str| Failure::invalid_options("ListOptions", &[Fault::forbidden("resourceVersionMatch", detail)]);
-    if send_initial && ask.query.get("resourceVersionMatch") != "NotOlderThan" {
-        return Err(forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-    }
-    if !send_initial && !ask.query.get("resourceVersionMatch").is_empty() {
-        return Err(forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
-    }
+    check_options(ask)?;
     let asked = version_option(ask)?;
     let (group, plural) = (ask.storage_group(), &*ask.kind.plural);
     let namespace = Some(ask.namespace()).filter(|n| !n.is_empty());
@@ -68,7 +61,8 @@ pub(super) fn watch(api: &Arc<Api>, ask: &Ask<'_>, trouble: &Trouble) -> Result<
     if send_initial && let Some(asked) = asked.filter(|a| *a > current) {
         return Err(too_large(asked, current));
     }
-    let with_initial = send_initial || (asked.is_none_or(|v| v == 0) && ask.query.get("sendInitialEvents") != "false");
+    let with_initial =
+        send_initial || (asked.is_none_or(|v| v == 0) && ask.query.flag("sendInitialEvents") != Some(false));
     let (initial, from) = if with_initial {
         let (objects, version) = api.store.list(group, plural, namespace);
         (objects, version)
@@ -107,6 +101,26 @@ pub(super) fn watch(api: &Arc<Api>, ask: &Ask<'_>, trouble: &Trouble) -> Result<
     let done = (send_initial && bookmarks).then_some(from);
     tokio::spawn(watching.run(initial, done));
     Ok(response.into())
+}
+
+/// What is wrong with how a watch's beginning is asked for.
+fn check_options(ask: &Ask<'_>) -> Result<(), Failure> {
+    let matching = ask.query.get("resourceVersionMatch");
+    let initial = ask.query.flag("sendInitialEvents");
+    let mut faults = Vec::new();
+    let mut refuse = |detail: &str| faults.push(Fault::forbidden("resourceVersionMatch", detail));
+    if initial.is_some() && matching != "NotOlderThan" {
+        refuse("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    }
+    if initial.is_none() && !matching.is_empty() {
+        refuse("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+    }
+    if !matches!(matching, "" | "NotOlderThan") {
+        let message = format!("Unsupported value: \"{matching}\": supported values: \"NotOlderThan\"");
+        let field = "resourceVersionMatch".to_owned();
+        faults.push(Fault { reason: "FieldValueNotSupported", field, message });
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::invalid_options("ListOptions", &faults)) }
 }
 
 fn error_event(too_old: TooOld) -> Bytes {
@@ -197,10 +211,7 @@ impl Watching {
             (true, false) => {
                 // The last state that was selected, at the version of the change.
                 let previous = change.previous.as_ref()?;
-                let mut value = match &change.event {
-                    WatchEvent::Deleted(object) => object.value.clone(),
-                    _ => previous.value.clone(),
-                };
+                let mut value = previous.value.clone();
                 if let Some(metadata) = object::metadata(&mut value) {
                     metadata.insert("resourceVersion".to_owned(), change.event.object().version.to_string().into());
                 }
@@ -215,7 +226,7 @@ impl Watching {
             Form::Plain => value,
             Form::Metadata => respond::metadata_of(&value),
             Form::Table => {
-                let columns = self.kind.custom.as_ref().and_then(|c| c.columns.as_ref());
+                let columns = self.kind.custom.as_ref().map(|c| c.columns.as_ref().unwrap_or(&Value::Null));
                 let made = self.tables.table(&self.kind.group, &self.kind.kind, &[&value], columns, &self.include);
                 let mut table = made.unwrap_or_else(|| respond::plain_table(&[&value], &self.include));
                 table["metadata"] = json!({"resourceVersion": object::resource_version(&value)});

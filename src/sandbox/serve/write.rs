@@ -5,17 +5,17 @@ use std::sync::Arc;
 use argosy_model::object;
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::api::{Api, Ask, EXTENSIONS};
+use super::body::{check_namespace, decode, read_object};
 use super::handle::Reply;
+use super::own::own;
 use super::patch::{self, Patch};
-use super::query::{FieldValidation, options_kind};
 use super::{prepare, read, respond, validate};
-use crate::failure::{Failure, Fault, Subject};
-use crate::fields::{Applied, Managed, Writer};
+use crate::failure::{Failure, Fault};
 use crate::hooks::{Admitted, Attributes};
-use crate::kinds::{convert, custom, read_protobuf};
+use crate::kinds::{convert, custom};
 use crate::store::{StoreError, UpdateError};
 
 /// How often a write that names no version is tried again when others are faster.
@@ -37,20 +37,32 @@ pub(super) fn create(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Repl
         return Err(Failure::method_not_allowed());
     }
     let value = read_object(ask, body)?;
-    create_from(api, ask, Draft { value, applied: None })
+    create_from(api, ask, Draft { value, applied: None }, sent(ask, body))
+}
+
+/// The body, where it holds the whole object as JSON.
+fn sent<'b>(ask: &Ask<'_>, body: &'b Bytes) -> Option<&'b Bytes> {
+    matches!(ask.content_type, "" | "application/json").then_some(body)
 }
 
 /// Stores a new object.
-pub(super) fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft) -> Result<Reply, Failure> {
+fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft, sent: Option<&Bytes>) -> Result<Reply, Failure> {
     let Draft { mut value, applied } = draft;
     check_namespace(ask, &mut value)?;
-    if !object::resource_version(&value).is_empty() {
+    if applied.is_some() {
+        if let Some(metadata) = object::metadata(&mut value) {
+            metadata.remove("resourceVersion");
+        }
+    } else if !object::resource_version(&value).is_empty() {
         let message = "resourceVersion should not be set on objects to be created";
         return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message));
     }
     let mut warnings = Vec::new();
-    prepare::strip_for_create(&ask.kind, &mut value);
-    let value = decode(ask, value, &mut warnings)?;
+    // All of it is read, whatever of it is kept.
+    let mut value = decode(ask, value, sent, &mut warnings)?;
+    if prepare::strip_for_create(&ask.kind, &mut value) {
+        value = decode(ask, value, None, &mut Vec::new())?;
+    }
     let prefix = object::generate_name(&value).to_owned();
     let generated = object::name(&value).is_empty() && !prefix.is_empty();
     let mut attempt = 0;
@@ -70,16 +82,21 @@ pub(super) fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft) -> Result
             return Err(Failure::invalid(ask.invalid_subject(&name), &faults));
         }
         let key = ask.key_of(&name);
-        if api.store.get(&key).is_some() {
+        if let Some(there) = api.store.get(&key) {
             if generated && attempt < NAMES {
                 continue;
             }
-            return Err(Failure::exists(ask.subject(&name)));
+            let mut failure = Failure::exists(ask.subject(&name));
+            if object::is_deleting(&there.value) {
+                failure.message = format!("object is being deleted: {}", failure.message);
+            }
+            return Err(failure);
         }
+        warnings.extend(validate::warnings(&ask.kind, &candidate));
         if ask.dry_run {
             return Ok(reply(api, ask, StatusCode::CREATED, &candidate, None, &warnings));
         }
-        match api.store.create(&key, to_storage(ask, candidate)) {
+        match api.store.create(&key, to_storage(api, ask, candidate)) {
             Ok(stored) => {
                 after_write(api, ask, &stored.value);
                 let shown = ask.present(&stored.value);
@@ -94,6 +111,7 @@ pub(super) fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft) -> Result
 
 pub(super) fn update(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Reply, Failure> {
     let given = read_object(ask, body)?;
+    let sent = sent(ask, body);
     let name = object::name(&given);
     if name.is_empty() {
         return Err(Failure::bad_request(format!(
@@ -109,7 +127,38 @@ pub(super) fn update(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Repl
     }
     let mut given = given;
     check_namespace(ask, &mut given)?;
-    change(api, ask, |_| Ok(Draft { value: given.clone(), applied: None }))
+    if creates_on_update(ask) && api.store.get(&ask.key()).is_none() {
+        if let Some(metadata) = object::metadata(&mut given) {
+            metadata.remove("resourceVersion");
+        }
+        return create_from(api, ask, Draft { value: given, applied: None }, sent);
+    }
+    change_sent(api, ask, sent, |_| Ok(Draft { value: given.clone(), applied: None }))
+}
+
+/// Kinds of which an update makes what is not there.
+fn creates_on_update(ask: &Ask<'_>) -> bool {
+    ask.route.subresource.is_empty()
+        && matches!(
+            (&*ask.kind.group, &*ask.kind.plural),
+            ("", "endpoints" | "events" | "limitranges" | "services")
+                | ("coordination.k8s.io", "leases")
+                | ("events.k8s.io", "events")
+                | ("node.k8s.io", "runtimeclasses")
+                | ("rbac.authorization.k8s.io", _)
+        )
+}
+
+/// Kinds of which an update has to say what it is an update of.
+fn needs_version(ask: &Ask<'_>) -> bool {
+    ask.kind.custom.is_some()
+        || matches!(
+            (&*ask.kind.group, &*ask.kind.plural),
+            ("coordination.k8s.io", "leases")
+                | ("node.k8s.io", "runtimeclasses")
+                | ("storage.k8s.io", "csidrivers" | "csinodes" | "volumeattachments" | "csistoragecapacities")
+                | ("admissionregistration.k8s.io", _)
+        )
 }
 
 pub(super) fn patch(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Reply, Failure> {
@@ -120,17 +169,18 @@ pub(super) fn patch(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Reply
         if !ask.route.subresource.is_empty() {
             return Err(ask.not_found());
         }
-        if !object::get(applied, &["metadata", "uid"]).and_then(Value::as_str).unwrap_or("").is_empty() {
+        let uid = object::uid(applied);
+        if !uid.is_empty() {
             return Err(Failure::conflict(
                 ask.subject(ask.route.name),
-                "uid mismatch: the provided object specified uid, and no existing object was found",
+                &format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found"),
             ));
         }
         let mut value = applied.clone();
         if let Some(metadata) = object::metadata(&mut value) {
             metadata.insert("name".to_owned(), ask.route.name.into());
         }
-        return create_from(api, ask, Draft { value, applied: Some(applied.clone()) });
+        return create_from(api, ask, Draft { value, applied: Some(applied.clone()) }, None);
     }
     change(api, ask, |current| patch::apply(ask, &patch, current))
 }
@@ -141,6 +191,15 @@ pub(super) fn change(
     ask: &Ask<'_>,
     make: impl Fn(&Value) -> Result<Draft, Failure>,
 ) -> Result<Reply, Failure> {
+    change_sent(api, ask, None, make)
+}
+
+fn change_sent(
+    api: &Arc<Api>,
+    ask: &Ask<'_>,
+    sent: Option<&Bytes>,
+    make: impl Fn(&Value) -> Result<Draft, Failure>,
+) -> Result<Reply, Failure> {
     let key = ask.key();
     for _ in 0..ATTEMPTS {
         let current = api.store.get(&key).ok_or_else(|| ask.not_found())?;
@@ -148,20 +207,24 @@ pub(super) fn change(
         let draft = make(&old)?;
         let asked = object::resource_version(&draft.value).to_owned();
         let is_bound = !asked.is_empty() && asked != "0" && draft.applied.is_none();
+        if is_bound && asked.parse::<u64>().is_err() {
+            let why = format!("strconv.ParseUint: parsing \"{asked}\": invalid syntax");
+            return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", why));
+        }
         if is_bound && asked != object::resource_version(&old) {
             return Err(Failure::modified(ask.subject(ask.route.name)));
         }
-        if asked.is_empty() && ask.kind.custom.is_some() && ask.attributes.verb == "update" {
+        if asked.is_empty() && needs_version(ask) && ask.attributes.verb == "update" {
             let fault = Fault::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
             return Err(Failure::invalid(ask.subject(ask.route.name), &[fault]));
         }
         let mut warnings = Vec::new();
-        let new = finish(api, ask, &old, draft, &mut warnings)?;
+        let new = finish(api, ask, &old, draft, sent, &mut warnings)?;
         if ask.dry_run || new == old {
             let version = (!ask.dry_run).then_some(current.version);
             return Ok(reply(api, ask, StatusCode::OK, &new, version, &warnings));
         }
-        let stored = to_storage(ask, new);
+        let stored = to_storage(api, ask, new);
         match api.store.update(&key, Some(current.version), |_| Ok::<_, Failure>(Some(stored))) {
             Ok(stored) => {
                 after_write(api, ask, &stored.value);
@@ -183,8 +246,27 @@ pub(super) fn change(
 }
 
 /// From what the caller wants to what is stored.
-fn finish(api: &Api, ask: &Ask<'_>, old: &Value, draft: Draft, warnings: &mut Vec<String>) -> Result<Value, Failure> {
+fn finish(
+    api: &Api,
+    ask: &Ask<'_>,
+    old: &Value,
+    draft: Draft,
+    sent: Option<&Bytes>,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Failure> {
     let Draft { value, applied } = draft;
+    for field in ["uid", "deletionTimestamp"] {
+        let given = value.pointer(&format!("/metadata/{field}")).filter(|given| !given.is_null());
+        let is_checked = field != "uid" || (ask.attributes.verb == "patch" && applied.is_none());
+        if let Some(given) = given
+            && is_checked
+            && *given != json!("")
+            && old.pointer(&format!("/metadata/{field}")) != Some(given)
+        {
+            let fault = Fault::invalid(format!("metadata.{field}"), given, "field is immutable");
+            return Err(Failure::invalid(ask.invalid_subject(ask.route.name), &[fault.clone(), fault]));
+        }
+    }
     let uid = object::uid(&value).to_owned();
     if !uid.is_empty() && uid != object::uid(old) {
         let place = [&*ask.kind.plural, ask.namespace(), ask.route.name];
@@ -197,10 +279,10 @@ fn finish(api: &Api, ask: &Ask<'_>, old: &Value, draft: Draft, warnings: &mut Ve
         );
         return Err(Failure::conflict(ask.subject(ask.route.name), &why));
     }
-    let mut new = decode(ask, value, warnings)?;
+    let mut new = decode(ask, value, sent, warnings)?;
     prepare::keep_identity(old, &mut new);
     own(api, ask, Some(old), &mut new, applied.as_ref())?;
-    prepare::before_update(&ask.kind, ask.route.subresource, old, &mut new);
+    prepare::before_update(api, &ask.kind, ask.route.subresource, old, &mut new);
     let attributes = Attributes { verb: "update".to_owned(), ..ask.attributes.clone() };
     let admitted = Admitted { caller: ask.caller, attributes: &attributes, old: Some(old), dry_run: ask.dry_run };
     api.hooks.admission.admit(&admitted, &mut new)?;
@@ -208,70 +290,11 @@ fn finish(api: &Api, ask: &Ask<'_>, old: &Value, draft: Draft, warnings: &mut Ve
     if !faults.is_empty() {
         return Err(Failure::invalid(ask.invalid_subject(ask.route.name), &faults));
     }
+    warnings.extend(validate::warnings(&ask.kind, &new));
     Ok(new)
 }
 
-/// Writes who owns what into the new state.
-fn own(api: &Api, ask: &Ask<'_>, old: Option<&Value>, new: &mut Value, applied: Option<&Value>) -> Result<(), Failure> {
-    let now = api.stamps.now();
-    let subresource = match ask.route.subresource {
-        "status" | "scale" => ask.route.subresource,
-        _ => "",
-    };
-    let api_version = ask.kind.api_version();
-    let operation = if applied.is_some() { "Apply" } else { "Update" };
-    // Scaling has no time.
-    let now = Some(&*now).filter(|_| subresource != "scale");
-    let writer = Writer { manager: &ask.field_manager, operation, api_version: &api_version, subresource, now };
-    let status: &[&[&str]] = &[&["status"]];
-    let all_else: &[&[&str]] = &[&["spec"], &["metadata"]];
-    let reset: &[&[&str]] = match (subresource, ask.kind.has_status()) {
-        ("status", _) => all_else,
-        ("", true) => status,
-        _ => &[],
-    };
-    let given = object::get(new, &["metadata", "managedFields"]).cloned();
-    let is_reset =
-        matches!(&given, Some(Value::Array(entries)) if entries.is_empty() || entries[..] == [serde_json::json!({})]);
-    let mut managed = match (&given, old) {
-        (Some(Value::Array(entries)), _) if !entries.is_empty() && !is_reset => Managed::read(new),
-        (None | Some(Value::Null), Some(old)) => Managed::read(old),
-        _ => Managed::default(),
-    };
-    // Compared without what ownership itself says.
-    let skeleton;
-    let before = match old {
-        Some(old) => old,
-        None => {
-            skeleton = ask.kind.skeleton();
-            &skeleton
-        }
-    };
-    if is_reset && old.is_some() {
-        set_managed(new, Value::Array(Vec::new()));
-        return Ok(());
-    }
-    match applied {
-        Some(applied) => {
-            let force = ask.query.is_true("force");
-            managed.apply(before, new, Applied { value: applied, force }, ask.kind.schema(), &writer, reset)?;
-        }
-        None => managed.update(before, new, ask.kind.schema(), &writer, reset),
-    }
-    set_managed(new, managed.write());
-    Ok(())
-}
-
-fn set_managed(value: &mut Value, entries: Value) {
-    let Some(metadata) = object::metadata(value) else { return };
-    if entries.as_array().is_some_and(Vec::is_empty) {
-        metadata.remove("managedFields");
-    } else {
-        metadata.insert("managedFields".to_owned(), entries);
-    }
-}
-
-fn to_storage(ask: &Ask<'_>, mut value: Value) -> Value {
+fn to_storage(api: &Api, ask: &Ask<'_>, mut value: Value) -> Value {
     if let Some(fields) = value.as_object_mut() {
         fields.insert("apiVersion".to_owned(), ask.kind.api_version().into());
         fields.insert("kind".to_owned(), ask.kind.kind.as_str().into());
@@ -289,6 +312,12 @@ fn to_storage(ask: &Ask<'_>, mut value: Value) -> Value {
             Some(kind) => convert(value, &kind),
             None => converted,
         },
+        _ if ask.kind.custom.is_some() => {
+            // What the stored version completes is there from the beginning.
+            let stored = api.kinds.find(&ask.kind.group, &ask.kind.storage_version, &ask.kind.plural);
+            let read = stored.and_then(|kind| kind.decode(converted.clone()).ok());
+            read.map_or(converted, |read| read.value)
+        }
         _ => converted,
     }
 }
@@ -330,176 +359,5 @@ fn reply(
 ) -> Reply {
     let mut response = read::one(api, ask, code, value);
     respond::warn(&mut response, warnings);
-    if let Some(warning) = ask.kind.custom.as_ref().and_then(|c| c.deprecation.clone()) {
-        respond::warn(&mut response, &[warning]);
-    }
     Reply { response, version }
-}
-
-/// Reads a body as an object of the request's kind.
-pub(super) fn read_object(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure> {
-    let mut value = match ask.content_type {
-        "" | "application/json" => parse_json(ask, body)?,
-        "application/yaml" | "application/apply-patch+yaml" => parse_yaml(body)?,
-        "application/vnd.kubernetes.protobuf" => parse_protobuf(ask, body)?,
-        _ => {
-            return Err(Failure::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UnsupportedMediaType",
-                "the body of the request was in an unknown format - accepted media types include: application/json, \
-                 application/yaml, application/vnd.kubernetes.protobuf",
-            ));
-        }
-    };
-    let wanted = (ask.kind.api_version(), ask.kind.kind.clone());
-    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
-    let (version, kind) = (text("apiVersion"), text("kind"));
-    if ask.kind.custom.is_some() && kind.is_empty() {
-        let shown = value.to_string();
-        return Err(Failure::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{shown}' ({shown})",
-            wanted.1
-        )));
-    }
-    if ask.kind.custom.is_some() && kind != wanted.1 {
-        let fault = Fault::invalid("kind", &kind.as_str().into(), &format!("must be {}", wanted.1));
-        let subject = Subject { group: &ask.kind.group, resource: &kind, name: object::name(&value) };
-        return Err(Failure::invalid(subject, &[fault]));
-    }
-    if !kind.is_empty() && kind != wanted.1 {
-        let short = version.rsplit('/').next().unwrap_or(&version);
-        let package = match ask.kind.group.split('.').next() {
-            None | Some("") => "core",
-            Some(group) => group,
-        };
-        return Err(Failure::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {0}: converting ({short}.{kind}) to ({package}.{0}): \
-             unknown conversion",
-            wanted.1
-        )));
-    }
-    if !version.is_empty() && version != wanted.0 {
-        return Err(Failure::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({})",
-            wanted.0
-        )));
-    }
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("apiVersion".to_owned(), wanted.0.into());
-        fields.insert("kind".to_owned(), wanted.1.into());
-    }
-    Ok(value)
-}
-
-fn parse_protobuf(ask: &Ask<'_>, body: &[u8]) -> Result<Value, Failure> {
-    let definition = |version: &str, kind: &str| {
-        let is_same =
-            (version.is_empty() || version == ask.kind.api_version()) && (kind.is_empty() || kind == ask.kind.kind);
-        ask.kind.definition.filter(|_| is_same)
-    };
-    let mut value = read_protobuf(body, definition).map_err(|error| Failure::bad_request(error.to_string()))?;
-    // The zero status of every object means nothing.
-    if let Some(fields) = value.as_object_mut()
-        && ask.route.subresource.is_empty()
-        && ask.kind.has_status()
-    {
-        fields.remove("status");
-    }
-    Ok(value)
-}
-
-fn parse_json(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure> {
-    const TYPE_META: &str =
-        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    let unmarshal = |given: &str| format!("json: cannot unmarshal {given} into Go value of type {TYPE_META}");
-    let why = match serde_json::from_slice::<Value>(body) {
-        Ok(value @ Value::Object(_)) => return Ok(value),
-        Ok(Value::Array(_)) => unmarshal("array"),
-        Ok(Value::String(_)) => unmarshal("string"),
-        Ok(Value::Number(_)) => unmarshal("number"),
-        Ok(Value::Bool(_)) => unmarshal("bool"),
-        Ok(Value::Null) => "the body is null".to_owned(),
-        Err(error) => match body.iter().find(|b| !b.is_ascii_whitespace()) {
-            None => "unexpected end of JSON input".to_owned(),
-            Some(b'{' | b'[' | b'"') => error.to_string(),
-            Some(byte) => format!("invalid character '{}' looking for beginning of value", char::from(*byte)),
-        },
-    };
-    Err(Failure::bad_request(format!(
-        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why} ({})",
-        ask.kind.kind,
-        shown_bytes(body)
-    )))
-}
-
-fn shown_bytes(body: &[u8]) -> String {
-    let shown: String = body.iter().take(20).map(|b| format!("{b:02x}")).collect();
-    if body.len() > 20 { format!("{shown} ...") } else { shown }
-}
-
-pub(super) fn parse_yaml(body: &[u8]) -> Result<Value, Failure> {
-    let is_json = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
-    if is_json && let Ok(value) = serde_json::from_slice(body) {
-        return Ok(value);
-    }
-    let text = std::str::from_utf8(body).map_err(|_| Failure::bad_request("error decoding YAML: invalid UTF-8"))?;
-    match serde_saphyr::from_str::<Value>(text) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) => Err(Failure::bad_request("error decoding YAML: the document is no object")),
-        Err(error) => Err(Failure::bad_request(format!("error decoding YAML: {error}"))),
-    }
-}
-
-/// Reads an object's fields, and deals with those nobody knows.
-pub(super) fn decode(ask: &Ask<'_>, value: Value, warnings: &mut Vec<String>) -> Result<Value, Failure> {
-    let (kind, version) = (&ask.kind.kind, &ask.kind.version);
-    let is_patch = ask.attributes.verb == "patch";
-    let shown = if is_patch { value.to_string() } else { String::new() };
-    let decoded = ask.kind.decode(value).map_err(|error| {
-        if is_patch {
-            return unpatchable(&shown, &error.to_string());
-        }
-        Failure::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
-    })?;
-    let unknown: Vec<String> = decoded.unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
-    match ask.query.field_validation(options_kind(&ask.attributes.verb))? {
-        FieldValidation::Strict if is_patch && !unknown.is_empty() => {
-            Err(unpatchable(&shown, &format!("strict decoding error: {}", unknown.join(", "))))
-        }
-        FieldValidation::Strict if !unknown.is_empty() => Err(Failure::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}",
-            unknown.join(", ")
-        ))),
-        FieldValidation::Warn => {
-            warnings.extend(unknown);
-            Ok(decoded.value)
-        }
-        _ => Ok(decoded.value),
-    }
-}
-
-/// 422 of a patch whose outcome is no object of its kind. The real server shows the
-/// patched object; a Secret is not shown here.
-fn unpatchable(shown: &str, why: &str) -> Failure {
-    let is_secret = shown.contains("\"kind\":\"Secret\"");
-    let shown = if is_secret { "" } else { shown };
-    let fault = Fault::invalid("patch", &shown.into(), why);
-    let mut failure = Failure::invalid(Subject::default(), &[fault]);
-    if let Some(Value::Object(details)) = &mut failure.details {
-        details.retain(|name, _| name == "causes");
-    }
-    failure
-}
-
-/// The object is where the URL says.
-fn check_namespace(ask: &Ask<'_>, value: &mut Value) -> Result<(), Failure> {
-    let given = object::namespace(value).to_owned();
-    let wanted = ask.namespace();
-    if !given.is_empty() && given != wanted {
-        return Err(Failure::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
-    object::set_namespace(value, wanted);
-    Ok(())
 }

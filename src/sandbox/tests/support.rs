@@ -40,7 +40,13 @@ pub(crate) fn normalize(value: Value) -> Value {
                     ("clusterIPs" | "serverAddressByClientCIDRs", Value::Array(_)) => {
                         Value::String("<some>".to_owned())
                     }
-                    ("nodePort", Value::Number(_)) => Value::String("<some>".to_owned()),
+                    // Signed by keys of their own.
+                    ("token", Value::String(text)) if text.starts_with("ey") => Value::String("<some>".to_owned()),
+                    // Texts of the documentation, which no client shows.
+                    ("columnDefinitions", Value::Array(columns)) => without_descriptions(columns),
+                    // Ages are of the moment.
+                    ("cells", Value::Array(cells)) => cells.into_iter().map(without_age).collect(),
+                    ("nodePort" | "healthCheckNodePort", Value::Number(_)) => Value::String("<some>".to_owned()),
                     // Their order depends on which second it was.
                     ("managedFields", Value::Array(entries)) => {
                         let mut entries: Vec<Value> = entries.into_iter().map(normalize).collect();
@@ -61,13 +67,31 @@ pub(crate) fn normalize(value: Value) -> Value {
     }
 }
 
+fn without_descriptions(columns: Vec<Value>) -> Value {
+    let without = |column: Value| match column {
+        Value::Object(fields) => Value::Object(fields.into_iter().filter(|(name, _)| name != "description").collect()),
+        other => other,
+    };
+    columns.into_iter().map(without).collect()
+}
+
+fn without_age(cell: Value) -> Value {
+    static AGE: LazyLock<regex::Regex> =
+        LazyLock::new(|| regex::Regex::new(r"^(\d+[smhd])+$").expect("a pattern of this file"));
+    match cell {
+        Value::String(text) if AGE.is_match(&text) => Value::String("<age>".to_owned()),
+        other => normalize(other),
+    }
+}
+
 /// Without times, uids, versions and the ends of generated names.
 fn normal_text(text: &str) -> String {
     static RULES: LazyLock<Vec<(regex::Regex, &str)>> = LazyLock::new(|| {
         let rules = [
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
             ("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
-            ("generated-[a-z0-9]{5}", "generated-<name>"),
+            ("([gG])enerated-[a-z0-9]{5}", "${1}enerated-<name>"),
+            ("X509SHA256=[0-9a-f]{64}", "<certificate>"),
             (r"(resource ?[vV]ersion:?|object meta:|too old resource version:) [0-9]+", "$1 <version>"),
             (r"\([0-9]+\)", "(<version>)"),
             // A refusal may show the whole object, with its fields in another order.
