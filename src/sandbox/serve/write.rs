@@ -157,7 +157,7 @@ pub(super) fn change(
         }
         let mut warnings = Vec::new();
         let new = finish(api, ask, &old, draft, &mut warnings)?;
-        if ask.dry_run || new == old {
+        if ask.dry_run || new == *old {
             let version = (!ask.dry_run).then_some(current.version);
             return Ok(reply(api, ask, StatusCode::OK, &new, version, &warnings));
         }
@@ -446,7 +446,8 @@ pub(super) fn parse_yaml(body: &[u8]) -> Result<Value, Failure> {
     match serde_saphyr::from_str::<Value>(text) {
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(_) => Err(Failure::bad_request("error decoding YAML: the document is no object")),
-        Err(error) => Err(Failure::bad_request(format!("error decoding YAML: {error}"))),
+        // The lines around the place may hold a secret.
+        Err(error) => Err(Failure::bad_request(format!("error decoding YAML: {}", error.without_snippet()))),
     }
 }
 
@@ -502,4 +503,17 @@ fn check_namespace(ask: &Ask<'_>, value: &mut Value) -> Result<(), Failure> {
     }
     object::set_namespace(value, wanted);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_yaml_is_refused_without_its_lines() {
+        let refusal =
+            parse_yaml(b"kind: Secret\nstringData:\n  password: canary\n  other: [\n").expect_err("it is broken");
+        assert!(refusal.message.starts_with("error decoding YAML: "), "{}", refusal.message);
+        assert!(!refusal.message.contains("canary"), "{}", refusal.message);
+    }
 }
