@@ -14,12 +14,15 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Longest input that is made.
 const LONGEST: usize = 4096;
 
-/// Runs targets over their corpus, and over so many mutations of it each.
+/// Runs targets over their corpus, and over so many mutations of it each, or as many as
+/// `FUZZ_MUTATIONS` says.
 ///
 /// # Panics
 /// When one has no corpus, or an input breaks a promise; that input is then in a file
 /// whose name the message says.
 pub fn replay(targets: &[Target], mutations: usize) {
+    let asked = std::env::var("FUZZ_MUTATIONS").ok().map(|text| text.parse().expect("FUZZ_MUTATIONS is a number"));
+    let mutations = asked.unwrap_or(mutations);
     let broken: Vec<String> = targets.iter().filter_map(|target| replay_one(*target, mutations).err()).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }

@@ -36,7 +36,8 @@ pub(crate) fn run(input: &[u8]) {
     let said = error.client_message();
     let signature = text.rsplit('.').next().unwrap_or_default();
     assert!(!said.contains("canary"), "{said}");
-    assert!(signature.len() < 24 || !said.contains(signature), "{said}");
+    // Our own words have spaces; a fuzzer finds them, too.
+    assert!(signature.len() < 24 || signature.contains(' ') || !said.contains(signature), "{said}");
     assert!(SEALING.open(&text).is_err());
 }
 

@@ -82,5 +82,7 @@ pub(super) fn parse_yaml<T: DeserializeOwned + Default>(text: &str) -> Result<T,
     if text.lines().all(is_empty) {
         return Ok(T::default());
     }
-    serde_saphyr::from_str::<Option<T>>(text).map(Option::unwrap_or_default).map_err(|e| e.to_string())
+    serde_saphyr::from_str::<Option<T>>(text)
+        .map(Option::unwrap_or_default)
+        .map_err(|e| e.without_snippet().to_string())
 }

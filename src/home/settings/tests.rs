@@ -316,3 +316,9 @@ fn groups_are_the_scope_unless_others_are_set() {
     assert_eq!(settings.api.password_pattern, "^.{8,32}$");
     assert_eq!(settings.api.exec_shells, ["bash", "sh", "powershell", "cmd"]);
 }
+
+#[test]
+fn a_document_that_cannot_be_read_is_told_without_its_lines() {
+    let reason = lookup::parse_yaml::<Vec<String>>("- a\n- password: canary\n- [\n").expect_err("it is broken");
+    assert!(!reason.contains("canary"), "{reason}");
+}

@@ -1,5 +1,6 @@
 //! What every request needs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use argosy_model::object;
@@ -102,19 +103,18 @@ impl Ask<'_> {
     }
 
     /// A stored object as this request's version has it.
-    pub(super) fn present(&self, stored: &Value) -> Value {
+    pub(super) fn present<'v>(&self, stored: &'v Value) -> Cow<'v, Value> {
         present(&self.kind, stored)
     }
 }
 
 /// A stored object as a version of its kind has it.
-pub(super) fn present(kind: &Kind, stored: &Value) -> Value {
-    let differs = stored.get("apiVersion").and_then(Value::as_str) != Some(&*kind.api_version());
-    let converted = convert(stored.clone(), kind);
-    if differs && let Ok(read) = kind.decode(converted.clone()) {
-        return read.value;
+pub(super) fn present<'v>(kind: &Kind, stored: &'v Value) -> Cow<'v, Value> {
+    if stored.get("apiVersion").and_then(Value::as_str) == Some(&*kind.api_version()) {
+        return Cow::Borrowed(stored);
     }
-    converted
+    let converted = convert(stored.clone(), kind);
+    Cow::Owned(kind.decode(converted.clone()).map_or(converted, |read| read.value))
 }
 
 /// Under which group a kind's objects are stored.

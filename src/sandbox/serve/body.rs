@@ -207,7 +207,10 @@ fn yaml_value(body: &[u8]) -> Result<Value, Failure> {
     if text.trim().is_empty() {
         return Ok(Value::Null);
     }
-    serde_saphyr::from_str::<Value>(text).map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))
+    serde_saphyr::from_str::<Value>(text).map_err(|error| {
+        // The lines around the place may hold a secret.
+        Failure::bad_request(format!("error decoding YAML: {}", error.without_snippet()))
+    })
 }
 
 /// Reads an object's fields, and deals with those nobody knows.
@@ -276,4 +279,17 @@ pub(super) fn check_namespace(ask: &Ask<'_>, value: &mut Value) -> Result<(), Fa
     }
     object::set_namespace(value, wanted);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_yaml_is_refused_without_its_lines() {
+        let refusal =
+            parse_yaml(b"kind: Secret\nstringData:\n  password: canary\n  other: [\n").expect_err("it is broken");
+        assert!(refusal.message.starts_with("error decoding YAML: "), "{}", refusal.message);
+        assert!(!refusal.message.contains("canary"), "{}", refusal.message);
+    }
 }

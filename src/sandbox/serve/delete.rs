@@ -206,7 +206,7 @@ pub(super) fn delete_collection(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> 
         match delete_one(api, ask, &key, &options) {
             Ok(Outcome::Gone(object) | Outcome::Marked(object)) => {
                 version = version.max(object.version);
-                items.push(read::without_type(ask.present(&found.value), ask));
+                items.push(read::without_type(ask.present(&found.value).into_owned(), ask));
             }
             Err(failure) if failure.code == StatusCode::NOT_FOUND => {}
             Err(failure) => return Err(failure),

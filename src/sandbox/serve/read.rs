@@ -94,7 +94,7 @@ pub(super) fn list(api: &Arc<Api>, ask: &Ask<'_>) -> Result<Reply, Failure> {
     if ask.kind.custom.is_some() && !metadata.contains_key("continue") && ask.form == Form::Plain {
         metadata.insert("continue".to_owned(), "".into());
     }
-    let items: Vec<Value> = given.iter().map(|o| ask.present(&o.value)).collect();
+    let items: Vec<Value> = given.iter().map(|o| ask.present(&o.value).into_owned()).collect();
     Ok(list_response(api, ask, items, metadata).into())
 }
 

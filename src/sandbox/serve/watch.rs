@@ -223,12 +223,12 @@ impl Watching {
     fn event(&mut self, what: &str, stored: &Value) -> Bytes {
         let value = present(&self.kind, stored);
         let shown = match self.form {
-            Form::Plain => value,
+            Form::Plain => value.into_owned(),
             Form::Metadata => respond::metadata_of(&value),
             Form::Table => {
                 let columns = self.kind.custom.as_ref().map(|c| c.columns.as_ref().unwrap_or(&Value::Null));
-                let made = self.tables.table(&self.kind.group, &self.kind.kind, &[&value], columns, &self.include);
-                let mut table = made.unwrap_or_else(|| respond::plain_table(&[&value], &self.include));
+                let made = self.tables.table(&self.kind.group, &self.kind.kind, &[&*value], columns, &self.include);
+                let mut table = made.unwrap_or_else(|| respond::plain_table(&[&*value], &self.include));
                 table["metadata"] = json!({"resourceVersion": object::resource_version(&value)});
                 if std::mem::replace(&mut self.columns_sent, true) {
                     table["columnDefinitions"] = Value::Null;

@@ -220,7 +220,7 @@ fn change_sent(
         }
         let mut warnings = Vec::new();
         let new = finish(api, ask, &old, draft, sent, &mut warnings)?;
-        if ask.dry_run || new == old {
+        if ask.dry_run || new == *old {
             let version = (!ask.dry_run).then_some(current.version);
             return Ok(reply(api, ask, StatusCode::OK, &new, version, &warnings));
         }

@@ -88,7 +88,7 @@ async fn compared(case: &Case, real: &Client, ours: &Client) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sandbox_answers_as_a_real_api_server_does() -> anyhow::Result<()> {
-    let plane = ControlPlane::start(argosy_tests::Options::default()).await?;
+    let plane = ControlPlane::start_as(argosy_tests::Kind::Real, argosy_tests::Options::default()).await?;
     let sandbox = start().await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("kubeconfig");

@@ -135,6 +135,39 @@ where
     Ok(Streaming::new_request(ProstDecoder::default(), Full::new(frames.freeze()), None, Some(limit.saturating_mul(2))))
 }
 
+/// What is wrong with a body and where, but not what stands there: it may be a password.
 fn not_json(error: &serde_json::Error) -> Status {
-    Status::invalid_argument(format!("invalid request body: {error}"))
+    let text = error.to_string();
+    if !error.is_data() || text.starts_with("missing field") {
+        return Status::invalid_argument(format!("invalid request body: {text}"));
+    }
+    // What was expected is the end of the text, and our own words.
+    let what = match text.rsplit_once(", expected ") {
+        Some((_, expected)) if text.starts_with("invalid type") => format!("invalid type, expected {expected}"),
+        _ => format!("invalid value at line {} column {}", error.line(), error.column()),
+    };
+    Status::invalid_argument(format!("invalid request body: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_told_without_what_stands_there() {
+        #[derive(serde::Deserialize, Debug)]
+        struct Given {
+            #[expect(dead_code, reason = "it is only read")]
+            flag: bool,
+        }
+        let said = |body: &str| not_json(&serde_json::from_str::<Given>(body).unwrap_err()).message().to_owned();
+        let mistyped = said(r#"{"flag": "canary, expected x"}"#);
+        assert!(mistyped.starts_with("invalid request body: invalid type, expected a boolean at line 1"), "{mistyped}");
+        assert!(!mistyped.contains("canary"));
+        assert!(!said(r#"{"flag": 271828}"#).contains("271828"));
+        assert_eq!(said("{}"), "invalid request body: missing field `flag` at line 1 column 2");
+        assert!(said("{").contains("EOF while parsing"));
+        let custom = <serde_json::Error as serde::de::Error>::custom("no time: canary");
+        assert!(!not_json(&custom).message().contains("canary"));
+    }
 }
