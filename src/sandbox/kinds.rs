@@ -13,6 +13,7 @@ pub mod custom;
 mod decode;
 mod defaults;
 mod formats;
+mod go_types;
 mod json;
 mod paths;
 mod protobuf;
