@@ -15,6 +15,7 @@ mod defaults;
 mod formats;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod go_types;
 mod json;
 mod paths;
 mod protobuf;

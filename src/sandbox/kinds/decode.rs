@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::base64::bad_base64;
 use super::builtin;
 use super::defaults;
+use super::go_types::{go_int, go_list, go_map, go_struct};
 
 const REF_PREFIX: &str = "#/components/schemas/";
 
@@ -135,7 +136,7 @@ fn short(definition: &str) -> &str {
     definition.rsplit('.').next().unwrap_or(definition)
 }
 
-fn reference(schema: &Value) -> Option<&str> {
+pub(super) fn reference(schema: &Value) -> Option<&str> {
     let direct = schema.get("$ref").and_then(Value::as_str);
     let wrapped = || schema.get("allOf")?.get(0)?.get("$ref")?.as_str();
     direct.or_else(wrapped)?.strip_prefix(REF_PREFIX)
@@ -371,37 +372,4 @@ fn mistyped_number(given: &str, place: Place<'_>, wanted: &str) -> DecodeError {
         given.to_owned()
     };
     DecodeError(format!("json: cannot unmarshal {given} into Go struct field {}{field} of type {wanted}", place.owner))
-}
-
-fn go_int(format: &str) -> &'static str {
-    if format == "int64" { "int64" } else { "int32" }
-}
-
-/// `v1.PodSpec` of a definition's name.
-fn go_struct(definition: &str) -> String {
-    let mut parts = definition.rsplit('.');
-    let name = parts.next().unwrap_or_default();
-    let package = parts.next().unwrap_or_default();
-    format!("{package}.{name}")
-}
-
-fn go_type(schema: &Value) -> String {
-    let format = schema.get("format").and_then(Value::as_str).unwrap_or("");
-    match (reference(schema), schema.get("type").and_then(Value::as_str)) {
-        (Some(name), _) => go_struct(name),
-        (None, Some("integer")) => go_int(format).to_owned(),
-        (None, Some("boolean")) => "bool".to_owned(),
-        (None, Some("array")) => go_list(schema),
-        (None, Some("object")) => go_map(schema),
-        _ if format == "byte" => "[]uint8".to_owned(),
-        _ => "string".to_owned(),
-    }
-}
-
-fn go_list(schema: &Value) -> String {
-    format!("[]{}", schema.get("items").map_or_else(|| "interface {}".to_owned(), go_type))
-}
-
-fn go_map(schema: &Value) -> String {
-    format!("map[string]{}", schema.get("additionalProperties").map_or_else(|| "interface {}".to_owned(), go_type))
 }

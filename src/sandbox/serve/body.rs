@@ -44,7 +44,8 @@ pub(super) fn read_object(ask: &Ask<'_>, body: &Bytes) -> Result<Value, Failure>
         let why = format!("unexpected GroupVersion string: {version}");
         return Err(unrecognized(&ask.kind.kind, &why, body));
     }
-    if ask.kind.custom.is_none() && !version.is_empty() && !is_registered(&version, &kind) {
+    let is_other = version != wanted.0 || (kind != wanted.1 && !kind.is_empty());
+    if ask.kind.custom.is_none() && !version.is_empty() && is_other && !is_registered(&version, &kind) {
         let (group, short) = version.split_once('/').unwrap_or(("", &version));
         let short = if group.is_empty() { version.as_str() } else { short };
         let kind = if kind.is_empty() { &wanted.1 } else { &kind };

@@ -17,6 +17,19 @@ pub(super) fn of(group: &str, kind: &str, value: &Value, now: jiff::Timestamp) -
         ("", "Pod") => workloads::pod(value, now),
         ("apps", "Deployment") => workloads::deployment(value, now),
         ("apps", "ReplicaSet") => workloads::replica_set(value, now),
+        ("", "ReplicationController") => {
+            let mut cells = workloads::replica_set(value, now);
+            cells.pop();
+            cells.push(pairs(&value["spec"]["selector"]).into());
+            cells
+        }
+        ("", "ResourceQuota") => aged(quota(value)),
+        ("scheduling.k8s.io", "PriorityClass") => {
+            let is_default = value["globalDefault"].as_bool().unwrap_or(false);
+            let mut cells = aged(vec![count(value, &["value"], 0).into(), is_default.into()]);
+            cells.push(value["preemptionPolicy"].clone());
+            cells
+        }
         ("apps", "StatefulSet") => workloads::stateful_set(value, now),
         ("apps", "DaemonSet") => workloads::daemon_set(value, now),
         ("batch", "Job") => workloads::job(value, now),
@@ -50,6 +63,17 @@ pub(super) fn of(group: &str, kind: &str, value: &Value, now: jiff::Timestamp) -
         ("apiregistration.k8s.io", "APIService") => aged(api_service(value)),
         _ => aged(Vec::new()),
     }
+}
+
+/// What of a quota is used: of limits apart from everything else.
+fn quota(value: &Value) -> Vec<Value> {
+    let (mut requests, mut limits) = (Vec::new(), Vec::new());
+    for (name, hard) in value["status"]["hard"].as_object().into_iter().flatten() {
+        let used = value["status"]["used"][name].as_str().unwrap_or("0");
+        let column = if name.starts_with("limits.") { &mut limits } else { &mut requests };
+        column.push(format!("{name}: {used}/{}", hard.as_str().unwrap_or("0")));
+    }
+    vec![requests.join(", ").into(), limits.join(", ").into()]
 }
 
 /// What a row as a whole says: that a Pod has ended.

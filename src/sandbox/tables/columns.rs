@@ -29,6 +29,11 @@ pub(super) fn of(group: &str, kind: &str) -> Option<&'static str> {
         ("apps", "ReplicaSet") => {
             "Name|Desired:integer|Current:integer|Ready:integer|Age|Containers+|Images+|Selector+"
         }
+        ("", "ReplicationController") => {
+            "Name|Desired:integer|Current:integer|Ready:integer|Age|Containers+|Images+|Selector+"
+        }
+        ("", "ResourceQuota") => "Name|Request|Limit|Age",
+        ("scheduling.k8s.io", "PriorityClass") => "Name|Value:integer|Global-Default:boolean|Age|PreemptionPolicy",
         ("apps", "StatefulSet") => "Name|Ready|Age|Containers+|Images+",
         ("apps", "DaemonSet") => {
             "Name|Desired:integer|Current:integer|Ready:integer|Up-to-date:integer|Available:integer|Node Selector|Age|\
