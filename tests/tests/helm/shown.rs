@@ -35,7 +35,9 @@ fn normal_text(text: &str) -> String {
 
 /// What was printed.
 pub(crate) fn lines(text: &str) -> Vec<String> {
-    let lines = text.lines().map(|line| normal_text(line.trim_end())).filter(|line| !line.is_empty());
+    // A watch that Helm itself breaks off is told of or not, by chance.
+    let is_said = |line: &&str| !line.trim().is_empty() && !line.ends_with("err=\"context canceled\"");
+    let lines = text.lines().filter(is_said).map(|line| normal_text(line.trim_end()));
     in_order(lines.collect())
 }
 
