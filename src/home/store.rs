@@ -192,26 +192,33 @@ impl<T: Watched> Store<T> {
     /// watch will tell of it if not. Returns what the store holds now, or else
     /// the answer.
     pub(crate) fn on_written(&self, key: &AppKey, object: T) -> Arc<T> {
+        self.take_over(key, Arc::new(object))
+    }
+
+    fn take_over(&self, key: &AppKey, object: Arc<T>) -> Arc<T> {
         let mut state = self.lock();
-        let Some(old) = state.objects.get(key).cloned() else { return Arc::new(object) };
-        if !is_newer(&object, &*old) {
+        let Some(old) = state.objects.get(key).cloned() else { return object };
+        if !is_newer(&*object, &*old) {
             // The watch was faster.
             return old;
         }
-        self.replace(&mut state, key.clone(), Arc::new(object))
+        self.replace(&mut state, key.clone(), object)
     }
 
     /// As [`Self::on_written`], and returns only when the store holds the object:
-    /// one it did not know, such as a new one, comes with the watch.
+    /// one it did not know, such as a new one, comes with the watch. Returns it as it
+    /// was written, whatever others have made of it meanwhile.
     pub(crate) async fn keep(&self, key: &AppKey, object: T) -> Arc<T> {
-        let written = number(&object.metadata().resource_version);
-        let answer = self.on_written(key, object);
+        let answer = Arc::new(object);
+        let written = number(&answer.metadata().resource_version);
+        self.take_over(key, answer.clone());
         let is_there = |known: Option<&T>| known.is_some_and(|o| number(&o.metadata().resource_version) >= written);
         if !self.wait_until(key, is_there).await {
             // Deleted again, or the watch is broken: no reason to fail the write.
             tracing::debug!(object = %key, "written, and not heard of again");
         }
-        self.get(key).unwrap_or(answer)
+        let known = self.get(key).filter(|known| number(&known.metadata().resource_version) == written);
+        known.unwrap_or(answer)
     }
 
     /// What a watch that is behind brings of an object that exists; `None` where it

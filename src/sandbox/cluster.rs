@@ -35,6 +35,9 @@ pub struct ClusterOptions {
     pub address: Option<SocketAddr>,
     /// The name of its one node; `None` for a cluster that runs nothing.
     pub node: Option<String>,
+    /// Whether the roles `admin`, `edit` and `view` are there. They are most of an idle
+    /// cluster's memory.
+    pub user_facing_roles: bool,
     /// How its Pods fare.
     pub pods: PodOptions,
     /// Tokens that are known besides those of service accounts.
@@ -88,6 +91,7 @@ impl ClusterOptions {
             data_dir: None,
             address: None,
             node: Some("sandbox".to_owned()),
+            user_facing_roles: true,
             pods: PodOptions::default(),
             tokens: Vec::new(),
             client_authorities: None,
@@ -122,7 +126,7 @@ impl Cluster {
         }
         let what = Bootstrap {
             node: options.node.clone(),
-            user_facing_roles: true,
+            user_facing_roles: options.user_facing_roles,
             version: KUBERNETES_VERSION.to_owned(),
             address: sandbox.address(),
         };

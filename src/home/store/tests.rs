@@ -66,6 +66,15 @@ fn the_late_answer_to_a_write_does_not_bring_a_deleted_object_back() {
     assert!(store.get(&key).is_none());
 }
 
+#[tokio::test]
+async fn a_writer_gets_back_what_was_written_though_others_have_gone_on() {
+    let store = Store::new(1);
+    apply(&store, "a", 9);
+    let (key, written) = app("a", 7);
+    assert_eq!(version(&*store.keep(&key, written).await), "7");
+    assert_eq!(store.get(&key).as_deref().map(version), Some("9"));
+}
+
 #[test]
 fn a_malformed_object_is_reported_alone_and_comes_back_when_mended() {
     let store = Store::new(1);
