@@ -44,8 +44,9 @@ pub(super) fn strip_for_create(kind: &Kind, value: &mut Value) -> bool {
     is_changed
 }
 
-/// Completes a new object that has its name and uid.
-pub(super) fn before_create(api: &Api, kind: &Kind, value: &mut Value) {
+/// Completes a new object that has its name and uid. `is_labelled` says whether it came
+/// with labels of its own.
+pub(super) fn before_create(api: &Api, kind: &Kind, value: &mut Value, is_labelled: bool) {
     if has_generation(kind)
         && let Some(metadata) = object::metadata(value)
     {
@@ -62,7 +63,7 @@ pub(super) fn before_create(api: &Api, kind: &Kind, value: &mut Value) {
         ("", "pods") => {
             value["status"] = json!({"phase": "Pending", "qosClass": quality(value)});
         }
-        ("batch", "jobs") => job(value),
+        ("batch", "jobs") => job(value, is_labelled),
         (EXTENSIONS, "customresourcedefinitions") => custom::begin(value),
         _ => {}
     }
@@ -275,8 +276,9 @@ fn quality(pod: &Value) -> &'static str {
     if guaranteed { "Guaranteed" } else { "Burstable" }
 }
 
-/// A Job's Pods are found by labels with its uid.
-fn job(value: &mut Value) {
+/// A Job's Pods are found by labels with its uid, which the Job has, too, if its labels
+/// are those of its template.
+fn job(value: &mut Value, is_labelled: bool) {
     if value.pointer("/spec/manualSelector") == Some(&json!(true)) {
         return;
     }
@@ -296,7 +298,7 @@ fn job(value: &mut Value) {
             object::set_label(template, label, text);
         }
     }
-    if object::get(value, &["metadata", "labels"]).is_none() {
+    if !is_labelled {
         let template = value.pointer("/spec/template/metadata/labels").cloned();
         if let (Some(metadata), Some(labels)) = (object::metadata(value), template) {
             metadata.insert("labels".to_owned(), labels);

@@ -58,6 +58,7 @@ fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft, sent: Option<&Bytes>
         return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message));
     }
     let mut warnings = Vec::new();
+    let is_labelled = object::get(&value, &["metadata", "labels"]).is_some();
     // All of it is read, whatever of it is kept.
     let mut value = decode(ask, value, sent, &mut warnings)?;
     if prepare::strip_for_create(&ask.kind, &mut value) {
@@ -73,7 +74,7 @@ fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft, sent: Option<&Bytes>
         own(api, ask, None, &mut candidate, applied.as_ref())?;
         api.stamps.stamp(&mut candidate);
         let name = object::name(&candidate).to_owned();
-        prepare::before_create(api, &ask.kind, &mut candidate);
+        prepare::before_create(api, &ask.kind, &mut candidate, is_labelled);
         let attributes = Attributes { verb: "create".to_owned(), name: name.clone(), ..ask.attributes.clone() };
         let admitted = Admitted { caller: ask.caller, attributes: &attributes, old: None, dry_run: ask.dry_run };
         api.hooks.admission.admit(&admitted, &mut candidate)?;
