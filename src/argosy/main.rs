@@ -6,6 +6,7 @@
 
 mod cli;
 mod commands;
+mod fleet;
 mod home;
 mod signals;
 mod telemetry;
