@@ -1,6 +1,7 @@
 //! The world that Argosy is tested in, made of real parts: a Kubernetes control
-//! plane ([`ControlPlane`]), Git over files, https and ssh ([`GitServer`]), and
-//! the built `argosy` program as a process ([`Argosy`]).
+//! plane ([`ControlPlane`]), etcd of several members ([`Etcd`]), Git over files,
+//! https and ssh ([`GitServer`]), and the built `argosy` program as a process
+//! ([`Argosy`]).
 //!
 //! Everything listens on free ports of 127.0.0.1, keeps its files in a
 //! [`TempFolder`] and ends when its value is dropped; should the test process
@@ -22,6 +23,7 @@ pub mod application;
 pub mod argosy;
 pub mod certificates;
 pub mod control_plane;
+pub mod etcd;
 mod eventually;
 pub mod git_server;
 pub mod installation;
@@ -38,6 +40,7 @@ pub use api_proxy::{ApiFault, ApiProxy};
 pub use application::{App, AppState};
 pub use argosy::Argosy;
 pub use control_plane::{ControlPlane, Kind, Options, is_left_out_on_the_sandbox, shared};
+pub use etcd::Etcd;
 pub use eventually::{PATIENCE, eventually, poll_until};
 pub use git_server::{Failure, GitServer, Repo};
 pub use metrics::Metrics;

@@ -65,6 +65,38 @@ pub(crate) struct Controller {
     pub(crate) metrics_address: SocketAddr,
     #[command(flatten)]
     pub(crate) replica: Replica,
+    #[command(flatten)]
+    pub(crate) fleet: Fleet,
+}
+
+/// How several controller replicas share the work. Without an etcd there is one.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Fleet {
+    /// Addresses of the etcd in which replicas agree, such as `https://etcd-0:2379`.
+    /// One that does not answer is passed over.
+    #[arg(long, env = "ARGOSY_ETCD_ENDPOINTS", value_delimiter = ',')]
+    pub(crate) etcd_endpoints: Vec<String>,
+    /// File with the authority (PEM) that signed the certificates of etcd.
+    #[arg(long, env = "ARGOSY_ETCD_CA", requires = "etcd_endpoints")]
+    pub(crate) etcd_ca: Option<PathBuf>,
+    /// File with the certificate (PEM) that etcd knows this replica by.
+    #[arg(long, env = "ARGOSY_ETCD_CERT", requires = "etcd_key", requires = "etcd_ca")]
+    pub(crate) etcd_cert: Option<PathBuf>,
+    /// File with the key (PEM) of that certificate.
+    #[arg(long, env = "ARGOSY_ETCD_KEY", requires = "etcd_cert")]
+    pub(crate) etcd_key: Option<PathBuf>,
+    /// User of etcd.
+    #[arg(long, env = "ARGOSY_ETCD_USER", requires = "etcd_password_file")]
+    pub(crate) etcd_user: Option<String>,
+    /// File with the password of that user.
+    #[arg(long, env = "ARGOSY_ETCD_PASSWORD_FILE", requires = "etcd_user")]
+    pub(crate) etcd_password_file: Option<PathBuf>,
+    /// What all keys in etcd begin with; one of its own for each installation.
+    #[arg(long, env = "ARGOSY_ETCD_PREFIX", default_value = "/argosy")]
+    pub(crate) etcd_prefix: String,
+    /// Seconds without a word after which a replica is taken for dead.
+    #[arg(long, env = "ARGOSY_ETCD_LEASE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=600))]
+    pub(crate) etcd_lease_seconds: u64,
 }
 
 /// How a controller replica is reached, and where it works.

@@ -1,4 +1,8 @@
-//! The Application actor: one per application this replica owns.
+//! The Application actor: one per application.
+//!
+//! It works where its cluster is owned, and only for as long: without that right
+//! it rests until this replica gets the cluster, and a pass whose right ends is
+//! cut off where it is.
 //!
 //! Owns the application's turn: at most one pass runs at a time, and whatever
 //! happens meanwhile is one more pass afterwards. A trigger carries a level and
@@ -43,7 +47,9 @@ use actix::{
 use argosy_engine::refresh::Level;
 use argosy_model::AppKey;
 
-pub(crate) use destination::{Grounds, acting_applier, cluster_of, find as find_grounds, find_project, project_name};
+pub(crate) use destination::{
+    Grounds, acting_applier, cluster_of, find as find_grounds, find_project, project_name, server_of,
+};
 pub(crate) use narrate::deleted as tell_deleted;
 pub(crate) use orphans::is_left_out;
 pub(crate) use resolve::{is_commit, sources_of};

@@ -88,7 +88,6 @@ impl Actor for Cluster {
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.following.cancel();
-        self.shared.directory.remove_cluster(&self.server);
     }
 }
 

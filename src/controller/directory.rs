@@ -6,6 +6,7 @@
 //! owner is known.
 
 mod address;
+mod rights;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use argosy_engine::refresh::Level;
-use argosy_fleet::{EntityId, Placement};
+use argosy_fleet::{EntityId, Fleet};
 use argosy_model::AppKey;
 use tokio::sync::watch;
 
@@ -35,7 +36,7 @@ const CONNECTED: Duration = Duration::from_secs(120);
 /// See the module's page.
 pub(crate) struct Directory {
     book: RwLock<Book>,
-    placement: OnceLock<Arc<dyn Placement>>,
+    placement: OnceLock<Arc<dyn Fleet>>,
     /// Counts new addresses, for those who wait for one.
     additions: watch::Sender<u64>,
     views: Views,
@@ -56,6 +57,8 @@ struct Entry {
     server: Option<String>,
     /// Namespace there whose orphans concern it.
     monitored: Option<String>,
+    /// Its cluster belonged to another replica when it last wanted to work.
+    waits: bool,
     /// Repositories it read from, by their entity names.
     repositories: HashSet<Arc<str>>,
 }
@@ -75,7 +78,7 @@ impl Default for Directory {
 
 impl Directory {
     /// Says who places entities. Once, before anything is asked for.
-    pub(crate) fn place_with(&self, placement: Arc<dyn Placement>) {
+    pub(crate) fn place_with(&self, placement: Arc<dyn Fleet>) {
         // A second placement would be a bug of the composition; the first one stays.
         if self.placement.set(placement).is_err() {
             tracing::error!("the directory has a placement already");
@@ -105,7 +108,8 @@ impl Directory {
     pub(crate) fn add_application(&self, key: &AppKey, instance: String, address: Addr<Application>, bell: Arc<Bell>) {
         self.write(|book| {
             book.by_instance.insert(instance, key.clone());
-            let entry = Entry { address, bell, server: None, monitored: None, repositories: HashSet::new() };
+            let entry =
+                Entry { address, bell, server: None, monitored: None, waits: false, repositories: HashSet::new() };
             book.applications.insert(key.clone(), entry);
         });
     }

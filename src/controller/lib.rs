@@ -36,7 +36,7 @@ mod views;
 use std::sync::Arc;
 
 use actix::Actor as _;
-use argosy_fleet::Placement;
+use argosy_fleet::Fleet;
 use argosy_home::{Clock, EventWriter, Home};
 
 pub use context::ControllerOptions;
@@ -53,14 +53,14 @@ impl Controller {
     /// Starts the replica's actors on the current arbiter. `home` must be ready.
     pub fn start(
         home: Home,
-        placement: Arc<dyn Placement>,
+        fleet: Arc<dyn Fleet>,
         events: EventWriter,
         clock: Clock,
         options: ControllerOptions,
     ) -> Self {
         let shared = Arc::new(context::Shared::new(home, clock, events, options));
-        shared.directory.place_with(placement.clone());
-        replica::Replica::new(shared.clone(), placement).start();
+        shared.directory.place_with(fleet.clone());
+        replica::Replica::new(shared.clone(), fleet).start();
         Self { shared }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::Application;
 
-use crate::application::project_name;
+use crate::application::{project_name, server_of};
 use crate::context::Shared;
 
 /// Gauges about applications and clusters, in Prometheus' text format.
@@ -32,21 +32,26 @@ impl MetricsPage {
     }
 
     fn applications(&self, out: &mut String) {
-        let mut lines: Vec<String> =
-            self.shared.home.apps().list().into_iter().map(|(_, app)| app_info(&app)).collect();
+        // Each application and each cluster is told of once, by whoever works on it.
+        let mut apps = self.shared.home.apps().list();
+        apps.retain(|(_, app)| self.is_here(&server_of(&self.shared, app)));
+        let mut lines: Vec<String> = apps.iter().map(|(_, app)| app_info(app)).collect();
         lines.sort();
         head(out, "argocd_app_info", "Information about application.");
         out.extend(lines);
-        let mut labels: Vec<String> =
-            self.shared.home.apps().list().iter().flat_map(|(_, app)| conditions(app)).collect();
+        let mut labels: Vec<String> = apps.iter().flat_map(|(_, app)| conditions(app)).collect();
         labels.sort();
         head(out, "argocd_app_condition", "Report application conditions.");
         out.extend(labels);
     }
 
+    fn is_here(&self, server: &str) -> bool {
+        self.shared.directory.elsewhere(server).is_none()
+    }
+
     fn clusters(&self, out: &mut String) {
         let (mut infos, mut states) = (String::new(), String::new());
-        for cluster in self.shared.home.clusters().iter() {
+        for cluster in self.shared.home.clusters().iter().filter(|cluster| self.is_here(&cluster.server)) {
             let target = self.shared.directory.known_target(&cluster.server);
             if let Some(target) = &target {
                 // Sets the gauges that the cluster's own crate keeps.

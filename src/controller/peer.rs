@@ -81,7 +81,7 @@ impl PeerService {
     }
 
     async fn subject(&self, named: &ApplicationRef) -> Result<Subject, Status> {
-        Subject::find(&self.shared, Some(named)).await
+        Subject::find_owned(&self.shared, Some(named)).await
     }
 }
 
@@ -185,7 +185,7 @@ impl Peer for PeerService {
     }
 
     async fn cluster_info(&self, request: Request<ClusterRef>) -> Answer<ClusterInfo> {
-        Ok(Response::new(cluster::info(&self.shared, request.get_ref())))
+        cluster::info(&self.shared, request.get_ref()).map(Response::new)
     }
 
     async fn test_cluster(&self, request: Request<Cluster>) -> Answer<ClusterInfo> {

@@ -13,13 +13,13 @@ mod watch;
 use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
-use argosy_fleet::{EntityId, OwnershipEvent, Placement};
+use argosy_fleet::{EntityId, Fleet, OwnershipEvent};
 use argosy_home::AppEvent;
 use argosy_model::AppKey;
 use argosy_proto::v1alpha1::Application as AppObject;
 use futures::StreamExt as _;
 
-use crate::application::Application;
+use crate::application::{Application, server_of};
 use crate::bell::{Bell, Wake};
 use crate::cluster::{Cluster, Release};
 use crate::context::Shared;
@@ -29,7 +29,7 @@ use crate::repository::Repository;
 /// See the module's page.
 pub(crate) struct Replica {
     shared: Arc<Shared>,
-    placement: Arc<dyn Placement>,
+    placement: Arc<dyn Fleet>,
     clusters: std::collections::HashMap<Arc<str>, Addr<Cluster>>,
 }
 
@@ -46,7 +46,7 @@ struct OwnershipChanged(OwnershipEvent);
 // === impl Replica ===
 
 impl Replica {
-    pub(crate) fn new(shared: Arc<Shared>, placement: Arc<dyn Placement>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, placement: Arc<dyn Fleet>) -> Self {
         Self { shared, placement, clusters: std::collections::HashMap::new() }
     }
 
@@ -83,7 +83,9 @@ impl Handler<ObjectChanged> for Replica {
                 }
             }
             AppEvent::Deleted { key, last } => {
-                if let Some(last) = last {
+                if let Some(last) =
+                    last.filter(|last| self.shared.directory.owns_cluster(&server_of(&self.shared, last)))
+                {
                     crate::application::tell_deleted(&self.shared, &last);
                 }
                 let instance = key.instance_name(&self.shared.options.namespace);
@@ -121,7 +123,8 @@ impl Handler<OwnershipChanged> for Replica {
             OwnershipEvent::Gained { entity: EntityId::ClusterSlice { server, .. }, ownership } => {
                 let cluster = Cluster::new(self.shared.clone(), server.clone(), ownership);
                 self.shared.directory.add_cluster(&server, cluster.state());
-                self.clusters.insert(server, cluster.start());
+                self.clusters.insert(server.clone(), cluster.start());
+                self.shared.directory.wake_waiting(&server);
             }
             OwnershipEvent::Gained { entity: EntityId::Repository { url: name }, ownership } => {
                 let (url, project) = repository_parts(&name);
@@ -134,6 +137,8 @@ impl Handler<OwnershipChanged> for Replica {
                 }
             }
             OwnershipEvent::Lost { entity: EntityId::ClusterSlice { server, .. }, .. } => {
+                // Here and not by the actor: it may end after a new one has begun.
+                self.shared.directory.remove_cluster(&server);
                 if let Some(cluster) = self.clusters.remove(&server) {
                     #[expect(clippy::disallowed_methods, reason = "one per slice that is lost")]
                     cluster.do_send(Release);

@@ -65,6 +65,11 @@ impl Assignment {
         Self { placed: BTreeMap::new(), next_epoch: first }
     }
 
+    /// An assignment as it was kept somewhere.
+    pub(crate) fn of(placed: BTreeMap<EntityId, Placed>, next_epoch: Epoch) -> Self {
+        Self { placed, next_epoch }
+    }
+
     /// Where an entity is placed.
     pub fn get(&self, entity: &EntityId) -> Option<&Placed> {
         self.placed.get(entity)

@@ -3,6 +3,7 @@
 use crate::assignment::Assignment;
 use crate::id::{EntityId, Epoch, Replica, ReplicaId};
 use crate::membership::Members;
+use crate::placement::Placement;
 
 /// Where to send a message for an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,11 @@ pub trait Directory: Send + Sync {
     /// Where the entity lives; `None` while nobody owns it or its owner is gone.
     fn locate(&self, entity: &EntityId) -> Option<Location>;
 }
+
+/// What a controller needs of the fleet.
+pub trait Fleet: Placement + Directory {}
+
+impl<T: Placement + Directory> Fleet for T {}
 
 pub(crate) fn locate(
     entity: &EntityId,

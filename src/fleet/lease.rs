@@ -8,6 +8,8 @@
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::id::{EntityId, Epoch};
 
@@ -34,13 +36,17 @@ pub struct LeaseView {
     state: watch::Receiver<LeaseState>,
 }
 
-/// The right to work on an entity. All clones end together.
+/// The right to work on an entity. All clones end together. An entity moves to
+/// its next owner when the last clone is gone: whoever works holds one, and drops
+/// it when the work has ended.
 #[derive(Clone, Debug)]
 pub struct Ownership {
     entity: EntityId,
     epoch: Epoch,
     lease: LeaseView,
     revoked: CancellationToken,
+    /// Counted by those who wait for the work to end.
+    _holder: Option<[TaskTrackerToken; 2]>,
 }
 
 // === impl Lease ===
@@ -128,7 +134,12 @@ impl LeaseView {
 impl Ownership {
     /// An ownership under a lease.
     pub(crate) fn new(entity: EntityId, epoch: Epoch, lease: LeaseView) -> Self {
-        Self { entity, epoch, lease, revoked: CancellationToken::new() }
+        Self { entity, epoch, lease, revoked: CancellationToken::new(), _holder: None }
+    }
+
+    /// An ownership whose holders are counted.
+    pub(crate) fn counted(entity: EntityId, epoch: Epoch, lease: LeaseView, by: [&TaskTracker; 2]) -> Self {
+        Self { _holder: Some(by.map(TaskTracker::token)), ..Self::new(entity, epoch, lease) }
     }
 
     /// What is owned.
@@ -144,6 +155,11 @@ impl Ownership {
     /// Whether the owner may still act at `now`. Ask right before each effect.
     pub fn is_held(&self, now: Instant) -> bool {
         !self.revoked.is_cancelled() && self.lease.is_held(now)
+    }
+
+    /// The lease it is held under.
+    pub fn lease(&self) -> &LeaseView {
+        &self.lease
     }
 
     /// By when a request that starts now must be over, as things stand; `None`

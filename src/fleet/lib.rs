@@ -6,8 +6,10 @@
 //! function, written and fenced through [`PlacementStore`]. Every replica sees
 //! what it owns through [`Placement`], and finds what it does not own through
 //! [`Directory`]. The controller knows these traits alone; [`Local`] is their
-//! implementation for a single process, where one replica owns everything. How
-//! replicas know each other on the network is [`peer_tls`].
+//! implementation for a single process, where one replica owns everything, and
+//! [`Etcd`] the one for many, of which [`Divided`] leaves repositories to
+//! everybody. How replicas know each other on the network is
+//! [`peer_tls`].
 //!
 //! Promises, whatever the implementation:
 //! - an entity's epochs only grow, and no two owners ever have the same one;
@@ -21,7 +23,9 @@
 
 mod assignment;
 mod directory;
+mod divided;
 mod error;
+pub mod etcd;
 mod id;
 mod lease;
 mod local;
@@ -31,8 +35,10 @@ mod placement;
 mod slices;
 
 pub use assignment::{Assignment, Placed, assign_entities};
-pub use directory::{Directory, Location};
+pub use directory::{Directory, Fleet, Location};
+pub use divided::Divided;
 pub use error::{BoxError, Error};
+pub use etcd::Etcd;
 pub use id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 pub use lease::{Lease, LeaseState, LeaseView, Ownership};
 pub use local::Local;

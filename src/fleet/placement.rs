@@ -76,6 +76,9 @@ pub trait PlacementStore: Send + Sync {
     fn store(&self, term: Term, next: Assignment) -> BoxFuture<'_, Result<(), Error>>;
 }
 
+/// What is known, with its latest costs.
+pub(crate) type Costs = Arc<BTreeMap<EntityId, Cost>>;
+
 /// What a replica owns.
 pub(crate) type Owned = BTreeMap<EntityId, Ownership>;
 

@@ -25,7 +25,14 @@ mod packages {
     include!(concat!(env!("OUT_DIR"), "/packages.rs"));
 }
 
-pub use packages::argosy::peer::v1 as peer;
+/// What replicas of an installation ask each other.
+pub mod peer {
+    pub use super::packages::argosy::peer::v1::*;
+
+    /// Metadata of a refusal: the address of the replica that is to be asked
+    /// instead. Whoever refuses so has done nothing yet.
+    pub const OWNER: &str = "argosy-owner";
+}
 pub use packages::github::com::argoproj::argo_cd::server::settings::oidc;
 pub use packages::github::com::argoproj::argo_cd::v3::pkg::apis::application::v1alpha1;
 pub use packages::k8s::io::api::core::v1 as core;

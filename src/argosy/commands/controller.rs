@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use argosy_controller::{Controller, ControllerOptions, MetricsPage, peer};
-use argosy_fleet::{Epoch, Local, Replica};
+use argosy_fleet::Epoch;
 use argosy_home::events::COMPONENT;
 use argosy_home::{Home, Peer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
+use crate::fleet::Joined;
 use crate::home::{Way, host_name, publish, seed, since_epoch};
 use crate::signals;
 use crate::web::{self, Vitals};
@@ -45,16 +46,20 @@ async fn serve(options: cli::Controller) -> anyhow::Result<()> {
     let recorder = web::install_recorder()?;
     let way = options.home.find().await?;
     let Some(home) = options.home.open(&way, &shutdown).await else { return Ok(()) };
-    let replica = start(&options.replica, &home, &way).await?;
+    let replica = start(&options.replica, &options.fleet, &home, &way).await?;
     let page = web::bind(options.metrics_address).await?;
     let watched = web::serve(page, recorder, replica.vitals(), shutdown.clone());
-    tokio::try_join!(replica.answer(shutdown.clone()), watched).map(drop)
+    let fleet = replica.fleet();
+    let ended = tokio::try_join!(replica.answer(shutdown.clone()), watched).map(drop);
+    fleet.leave().await;
+    ended
 }
 
 /// A replica that works, and does not answer its peers yet.
 pub(super) struct Started<'a> {
     controller: Controller,
     port: PeerPort,
+    fleet: Joined,
     home: &'a Home,
     way: &'a Way,
 }
@@ -63,12 +68,17 @@ pub(super) struct Started<'a> {
 ///
 /// # Errors
 /// When the address for peers cannot be used.
-pub(super) async fn start<'a>(options: &cli::Replica, home: &'a Home, way: &'a Way) -> anyhow::Result<Started<'a>> {
+pub(super) async fn start<'a>(
+    options: &cli::Replica,
+    fleet: &cli::Fleet,
+    home: &'a Home,
+    way: &'a Way,
+) -> anyhow::Result<Started<'a>> {
     let port = listen(options, home).await?;
-    let placement = Arc::new(Local::new(Replica::new(&host_name(), ""), first_epoch()));
+    let fleet = Joined::begin(fleet, &port.peer, first_epoch()).await?;
     let controller = Controller::start(
         home.clone(),
-        placement,
+        fleet.placement(),
         way.events(COMPONENT),
         way.clock.clone(),
         ControllerOptions {
@@ -78,7 +88,7 @@ pub(super) async fn start<'a>(options: &cli::Replica, home: &'a Home, way: &'a W
             seed: seed(),
         },
     );
-    Ok(Started { controller, port, home, way })
+    Ok(Started { controller, port, fleet, home, way })
 }
 
 // === impl Started ===
@@ -89,12 +99,17 @@ impl Started<'_> {
         Arc::new(ControllerVitals { page: self.controller.metrics_page() })
     }
 
+    /// Its part in the fleet.
+    pub(super) fn fleet(&self) -> Joined {
+        self.fleet.clone()
+    }
+
     /// Answers the other replicas until the process ends.
     ///
     /// # Errors
     /// When there can be no TLS, or the port fails.
     pub(super) async fn answer(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { controller, port, home, way } = self;
+        let Self { controller, port, fleet: _, home, way } = self;
         let identity = way.identity(home, &port.peer.name).await?;
         let tls = identity.server_config().context("cannot set up TLS for peers")?;
         let published = publish(home.clone(), port.peer, way.clock.clone(), shutdown.clone());

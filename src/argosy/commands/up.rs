@@ -60,7 +60,7 @@ async fn serve(mut options: cli::Up) -> anyhow::Result<()> {
     };
 
     let step = Step::begin("Argosy: its controller and its API");
-    let replica = controller::start(&replica_options(&options.data_dir), &home, &way).await?;
+    let replica = controller::start(&replica_options(&options.data_dir), &cli::Fleet::default(), &home, &way).await?;
     let server = server::start(&options.api, None, &home, &way).await?;
     let address = words::address(port.local_addr().context("the API's address cannot be read")?, &options.api);
     step.end(&address);

@@ -38,6 +38,13 @@ pub(crate) fn cluster_of(
     shared.home.clusters().resolve(&destination.server, &destination.name)
 }
 
+/// The cluster whose owner works on an application. One that goes nowhere is with
+/// Argosy's own cluster, so that somebody says what is wrong with it.
+pub(crate) fn server_of(shared: &Shared, app: &Application) -> String {
+    let cluster = app.spec.as_ref().and_then(|spec| cluster_of(shared, spec).ok());
+    cluster.map_or_else(|| names::IN_CLUSTER_SERVER.to_owned(), |cluster| cluster.server.clone())
+}
+
 /// Finds project and destination, or what is wrong with them.
 pub(crate) fn find(shared: &Shared, key: &AppKey, app: &Application) -> Result<Grounds, Vec<Finding>> {
     let spec = app.spec.clone().unwrap_or_default();

@@ -9,6 +9,7 @@ use argosy_engine::diff::ServerSideDiff;
 use argosy_engine::health::Contribution;
 use argosy_engine::normalize::Normalizer;
 use argosy_engine::target::Targets;
+use argosy_fleet::Epoch;
 use argosy_home::Settings;
 use argosy_model::{ResourceKey, object};
 use argosy_proto::v1alpha1::ResourceIgnoreDifferences;
@@ -21,6 +22,9 @@ use super::resolve::RememberedSources;
 /// See the module's page.
 #[derive(Default)]
 pub(crate) struct Memory {
+    /// The ownership it was gathered under. Under another one, others have worked
+    /// on the application in between.
+    pub(crate) epoch: Option<Epoch>,
     /// When a comparison last came through, recorded or not.
     pub(crate) compared_at: Option<Timestamp>,
     /// Since when the repository has failed without interruption.

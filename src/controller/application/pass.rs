@@ -9,6 +9,7 @@ use argosy_model::AppKey;
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::Application;
 
+use super::destination::server_of;
 use super::memory::Memory;
 use super::record::Draft;
 use super::view::View;
@@ -37,7 +38,25 @@ pub(super) async fn run(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory,
 
 async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested: Option<Level>) -> Verdict {
     let Some(app) = shared.home.apps().get(key) else { return Verdict::Gone };
-    match reconcile(shared, key, app, memory, requested).await {
+    let server = server_of(shared, &app);
+    let Some(right) = shared.directory.right_to(key, &server).await else {
+        // Whoever owns the cluster sees to it. What is known here gets old.
+        *memory = Memory::default();
+        shared.directory.views().forget(key);
+        return Verdict::Idle;
+    };
+    if memory.epoch.replace(right.epoch()).is_some_and(|before| before != right.epoch()) {
+        *memory = Memory { epoch: Some(right.epoch()), ..Memory::default() };
+    }
+    // A pass is large; on the heap it is not copied into what cuts it off.
+    let pass = Box::pin(reconcile(shared, key, app, memory, requested));
+    let Some(reconciled) = right.while_held(pass).await else {
+        tracing::info!(application = %key, server, "its cluster was taken away from this replica during a pass");
+        *memory = Memory::default();
+        // Should the cluster be back already, nobody else would wake it.
+        return Verdict::Again(shared.jitter(Duration::from_millis(50), Duration::from_millis(100)), Level::Latest);
+    };
+    match reconciled {
         Ok(verdict) => verdict,
         Err(argosy_home::Error::NotFound(_)) => Verdict::Gone,
         Err(argosy_home::Error::Conflict(_)) => {

@@ -58,16 +58,19 @@ pub(super) async fn run(
     for change in &impacted {
         permit(&found, change)?;
     }
-    for change in impacted.iter().filter(|c| c.operation == Operation::Create) {
-        create(&found, &change.object, true).await?;
-    }
-    for change in &impacted {
-        match change.operation {
-            Operation::Create => create(&found, &change.object, false).await?,
-            Operation::Patch => patch(&found, &live, &change.object).await?,
+    let run = async {
+        for change in impacted.iter().filter(|c| c.operation == Operation::Create) {
+            create(&found, &change.object, true).await?;
         }
-    }
-    Ok(Done {})
+        for change in &impacted {
+            match change.operation {
+                Operation::Create => create(&found, &change.object, false).await?,
+                Operation::Patch => patch(&found, &live, &change.object).await?,
+            }
+        }
+        Ok(Done {})
+    };
+    found.change(run).await
 }
 
 /// What the user defined for a kind.

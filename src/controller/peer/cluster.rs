@@ -20,8 +20,9 @@ use crate::context::Shared;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a declared cluster is doing.
-pub(super) fn info(shared: &Shared, named: &ClusterRef) -> ClusterInfo {
+pub(super) fn info(shared: &Shared, named: &ClusterRef) -> Result<ClusterInfo, Status> {
     let server = named.server.trim_end_matches('/');
+    refusal::unless_owned(shared, server)?;
     let applications_count = applications(shared, server);
     let (status, message, target) = match shared.directory.cluster_state(server) {
         Some(TargetState::Ready(target)) => match cut_off(&target) {
@@ -46,14 +47,14 @@ pub(super) fn info(shared: &Shared, named: &ClusterRef) -> ClusterInfo {
             last_cache_sync_time: synced.map(Time::from),
         }
     });
-    ClusterInfo {
+    Ok(ClusterInfo {
         connection_state: Some(state),
         server_version: target.as_ref().map(|t| generic(&t.version)).unwrap_or_default(),
         // Argo CD writes it even when there is nothing in it.
         cache_info: Some(cache.unwrap_or_default()),
         applications_count,
         api_versions: target.map(|t| t.discovery.catalog().api_versions()).unwrap_or_default(),
-    }
+    })
 }
 
 /// Why nothing of a cluster can be followed any more, where that is so.
@@ -135,6 +136,7 @@ fn declaration(shared: &Shared, given: &Cluster) -> argosy_cluster::Result<Clust
 /// disappears meanwhile.
 pub(super) async fn read_again(shared: &Shared, named: &ClusterRef) -> Result<Done, Status> {
     let server = named.server.trim_end_matches('/');
+    refusal::unless_owned(shared, server)?;
     let Some(target) = shared.directory.known_target(server) else {
         return Err(Status::not_found(format!("cluster {server:?} is not being monitored")));
     };

@@ -18,7 +18,7 @@ pub(super) async fn of(shared: &Arc<Shared>, named: &ResourceRef) -> Result<Even
     if named.name.is_empty() {
         return Err(Status::invalid_argument("the name of the resource is missing"));
     }
-    let subject = Subject::find(shared, named.application.as_ref()).await?;
+    let subject = Subject::find_owned(shared, named.application.as_ref()).await?;
     let tree = Tree::prepare(shared, &subject).await?;
     if !tree.has(&named.namespace, &named.name, &named.uid) {
         let (name, app) = (&named.name, &subject.key.name);

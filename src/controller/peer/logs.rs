@@ -39,7 +39,7 @@ pub(super) async fn open(shared: &Arc<Shared>, request: PodLogsRequest) -> Resul
     if request.pods.len() > MOST_PODS {
         return Err(Status::invalid_argument("max pods to view logs are reached. Please provide more granular query"));
     }
-    let subject = Subject::find(shared, request.application.as_ref()).await?;
+    let subject = Subject::find_owned(shared, request.application.as_ref()).await?;
     let tree = Tree::prepare(shared, &subject).await?;
     let pods: HashSet<ResourceKey> =
         request.pods.iter().map(|pod| ResourceKey::new("", "Pod", &pod.namespace, &pod.name)).collect();

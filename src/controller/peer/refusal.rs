@@ -3,6 +3,9 @@
 use argosy_cluster::Error;
 use tonic::{Code, Status};
 
+use argosy_proto::peer::OWNER;
+
+use crate::context::Shared;
 use crate::repository::GenerateError;
 
 /// What a cluster said about an object. Of a Secret only the kind of failure is
@@ -33,6 +36,17 @@ fn code(error: &Error) -> Code {
         Error::Unreachable(_) | Error::Credential(_) | Error::Timeout(_) | Error::Waiting(_) => Code::Unavailable,
         Error::Decode { .. } | Error::TooLarge(_) => Code::Internal,
     }
+}
+
+/// Declines what another replica is to be asked for, with its address. Nothing has
+/// been done then, so the same can be asked there.
+pub(super) fn unless_owned(shared: &Shared, server: &str) -> Result<(), Status> {
+    let Some(address) = shared.directory.elsewhere(server) else { return Ok(()) };
+    let mut status = Status::unavailable(format!("the cluster {server:?} is another replica's"));
+    if let Ok(address) = address.parse() {
+        status.metadata_mut().insert(OWNER, address);
+    }
+    Err(status)
 }
 
 /// What came of asking a repository.

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use argosy_cluster::{Applier, PatchFormat, Propagation, Removal};
+use argosy_fleet::Ownership;
 use argosy_model::{Gvk, ResourceKey};
 use argosy_proto::peer::{DeleteResourceRequest, Done, Manifest, PatchResourceRequest, ResourceRef};
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(super) struct Found {
     /// In the version asked for, else in the one the tree shows.
     pub(super) gvk: Gvk,
     pub(super) applier: Applier,
+    /// While it is held, the cluster is this replica's to change.
+    right: Ownership,
 }
 
 // === impl Found ===
@@ -40,7 +43,7 @@ impl Found {
     /// With Argo CD's words when it is not part of it.
     pub(super) async fn find(shared: &Arc<Shared>, named: Option<&ResourceRef>) -> Result<Self, Status> {
         let named = named.ok_or_else(|| Status::invalid_argument("resource is missing"))?;
-        let subject = Subject::find(shared, named.application.as_ref()).await?;
+        let subject = Subject::find_owned(shared, named.application.as_ref()).await?;
         let tree = Tree::prepare(shared, &subject).await?;
         let key = ResourceKey::new(&named.group, &named.kind, &named.namespace, &named.name);
         let node = tree.find(&key).ok_or_else(|| {
@@ -54,7 +57,19 @@ impl Found {
             gvk.version = named.version.as_str().into();
         }
         let applier = subject.applier(shared, tree.grounds(), tree.target())?;
-        Ok(Self { tree, key, gvk, applier })
+        let right = shared.directory.right_to(&subject.key, &tree.grounds().cluster.server).await;
+        let right = right.ok_or_else(|| Status::unavailable("the cluster is moving to another replica"))?;
+        Ok(Self { tree, key, gvk, applier, right })
+    }
+
+    /// Changes the cluster, for as long as it is this replica's.
+    ///
+    /// # Errors
+    /// `Aborted` when it was taken away meanwhile: the change may have been made.
+    pub(super) async fn change<T>(&self, change: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let moved =
+            || Status::aborted("the cluster moved to another replica during the change; look before repeating it");
+        self.right.while_held(change).await.unwrap_or_else(|| Err(moved()))
     }
 
     /// The object as the API server has it.
@@ -92,11 +107,11 @@ pub(super) async fn patch(shared: &Arc<Shared>, request: &PatchResourceRequest) 
     let patch: Value =
         serde_json::from_str(&request.patch).map_err(|_| Status::invalid_argument("the patch is not JSON"))?;
     let found = Found::find(shared, request.resource.as_ref()).await?;
-    let patched = found
-        .applier
-        .patch(&found.gvk, &found.key, format, &patch, None)
-        .await
-        .map_err(|error| refusal::of_cluster("error patching resource", &error, found.secret().as_deref()))?;
+    let change = async {
+        let patched = found.applier.patch(&found.gvk, &found.key, format, &patch, None).await;
+        patched.map_err(|error| refusal::of_cluster("error patching resource", &error, found.secret().as_deref()))
+    };
+    let patched = found.change(change).await?;
     Ok(Manifest { json: masked_text(shared, patched) })
 }
 
@@ -108,10 +123,10 @@ pub(super) async fn delete(shared: &Arc<Shared>, request: &DeleteResourceRequest
         (false, true) => Removal { propagation: Propagation::Background, grace_seconds: Some(0) },
         (false, false) => Removal::default(),
     };
-    found
-        .applier
-        .remove(&found.gvk, &found.key, removal)
-        .await
-        .map_err(|error| refusal::of_cluster("error deleting resource", &error, found.secret().as_deref()))?;
+    let change = async {
+        let removed = found.applier.remove(&found.gvk, &found.key, removal).await;
+        removed.map_err(|error| refusal::of_cluster("error deleting resource", &error, found.secret().as_deref()))
+    };
+    found.change(change).await?;
     Ok(Done {})
 }

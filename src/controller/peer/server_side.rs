@@ -58,7 +58,7 @@ pub(super) async fn compare(
     }
     let mut targets = request.target_manifests.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
     targets.resize(count, None);
-    let subject = Subject::find(shared, request.application.as_ref()).await?;
+    let subject = Subject::find_owned(shared, request.application.as_ref()).await?;
     let tree = Tree::prepare(shared, &subject).await?;
     let applier = subject.applier(shared, tree.grounds(), tree.target())?;
     let kinds: Vec<Gvk> = targets.iter().flatten().map(Gvk::of).collect();

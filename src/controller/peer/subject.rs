@@ -10,7 +10,8 @@ use argosy_proto::peer::ApplicationRef;
 use argosy_proto::v1alpha1::Application;
 use tonic::Status;
 
-use crate::application::{Grounds, View, acting_applier, find_grounds};
+use super::refusal;
+use crate::application::{Grounds, View, acting_applier, find_grounds, server_of};
 use crate::cluster::Target;
 use crate::context::Shared;
 use crate::views::Seen;
@@ -42,6 +43,16 @@ impl Subject {
         let app =
             app.ok_or_else(|| Status::not_found(format!("applications.argoproj.io {:?} not found", named.name)))?;
         Ok(Self { key, app })
+    }
+
+    /// The application of this name, where this replica works on it.
+    ///
+    /// # Errors
+    /// Where else it is to be asked for ([`refusal::unless_owned`]).
+    pub(super) async fn find_owned(shared: &Shared, named: Option<&ApplicationRef>) -> Result<Self, Status> {
+        let subject = Self::find(shared, named).await?;
+        refusal::unless_owned(shared, &server_of(shared, &subject.app))?;
+        Ok(subject)
     }
 
     /// Its project and destination, permitted as they are now.

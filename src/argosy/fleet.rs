@@ -1,0 +1,93 @@
+//! How this controller replica takes part in the fleet: alone, or with others
+//! through etcd.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use argosy_fleet::etcd::{EtcdOptions, EtcdTls, EtcdUser};
+use argosy_fleet::{Divided, Epoch, Etcd, Fleet, Local, Membership, Replica};
+use argosy_home::Peer;
+
+use crate::cli;
+use crate::home::seed;
+
+/// Parts of a lease by which it ends earlier here: a tenth.
+const MARGIN: u32 = 10;
+
+/// A replica's part in the fleet.
+#[derive(Clone)]
+pub(crate) struct Joined {
+    placement: Arc<dyn Fleet>,
+    etcd: Option<Arc<Etcd>>,
+}
+
+// === impl Joined ===
+
+impl Joined {
+    /// Takes part. An etcd that is away is waited for, with nothing owned.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the options make no sense.
+    pub(crate) async fn begin(options: &cli::Fleet, peer: &Peer, first: Epoch) -> anyhow::Result<Self> {
+        // A process that starts again is another replica.
+        let me = Replica::new(&format!("{}-{:x}", peer.name, seed()), &peer.address);
+        let own = Local::new(me.clone(), first);
+        if options.etcd_endpoints.is_empty() {
+            return Ok(Self { placement: Arc::new(own), etcd: None });
+        }
+        let etcd = Arc::new(Etcd::start(etcd_options(options, me, first)?).context("the fleet cannot be joined")?);
+        if let Err(error) = etcd.join().await {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(error, "this replica could not join the fleet yet; it goes on trying");
+        }
+        Ok(Self { placement: Arc::new(Divided::new(etcd.clone(), own)), etcd: Some(etcd) })
+    }
+
+    /// Who owns what.
+    pub(crate) fn placement(&self) -> Arc<dyn Fleet> {
+        self.placement.clone()
+    }
+
+    /// Gives everything back, so that others need not wait for the lease.
+    pub(crate) async fn leave(&self) {
+        if let Some(etcd) = &self.etcd
+            && let Err(error) = etcd.leave().await
+        {
+            tracing::warn!(%error, "the fleet could not be left in order; the lease runs out by itself");
+        }
+    }
+}
+
+fn etcd_options(options: &cli::Fleet, me: Replica, first: Epoch) -> anyhow::Result<EtcdOptions> {
+    let identity = match (&options.etcd_cert, &options.etcd_key) {
+        (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+        _ => None,
+    };
+    let tls = match &options.etcd_ca {
+        Some(authority) => Some(EtcdTls { authority: read(authority)?, identity }),
+        None => None,
+    };
+    let user = match (&options.etcd_user, &options.etcd_password_file) {
+        (Some(name), Some(file)) => {
+            let password = String::from_utf8(read(file)?).context("the password of etcd is not UTF-8")?;
+            Some(EtcdUser { name: name.clone(), password: password.trim_end_matches(['\r', '\n']).to_owned() })
+        }
+        _ => None,
+    };
+    let lease = Duration::from_secs(options.etcd_lease_seconds);
+    Ok(EtcdOptions {
+        prefix: options.etcd_prefix.clone(),
+        tls,
+        user,
+        lease,
+        margin: lease / MARGIN,
+        first_epoch: first,
+        ..EtcdOptions::new(me, options.etcd_endpoints.clone())
+    })
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}

@@ -1,0 +1,231 @@
+//! Holds what is assigned to this replica, and lets go of what is not.
+//!
+//! Letting go takes its time: the ownership is revoked at once, and that is
+//! acknowledged in etcd when everybody who held it has dropped it, at the latest
+//! a whole lease later, when every request that was made under it has passed its
+//! deadline.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use crate::etcd::connection::{CallError, Connection};
+use crate::etcd::document::Session;
+use crate::etcd::keys::{Key, Keys};
+use crate::etcd::options::EtcdOptions;
+use crate::etcd::owner::{Duty, Owner};
+use crate::etcd::session::Stay;
+use crate::etcd::trouble::Trouble;
+use crate::etcd::view::View;
+use crate::id::{EntityId, Epoch};
+use crate::lease::Ownership;
+use crate::placement::Owned;
+
+/// Acknowledgements in one transaction: etcd takes 128 operations.
+const BATCH: usize = 64;
+
+pub(crate) struct Holder {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) keys: Keys,
+    pub(crate) options: Arc<EtcdOptions>,
+    pub(crate) view: watch::Receiver<View>,
+    pub(crate) stay: watch::Receiver<Option<Stay>>,
+    pub(crate) owned: watch::Sender<Arc<Owned>>,
+    /// Counts whoever holds an ownership.
+    pub(crate) work: TaskTracker,
+}
+
+/// What is held in one stay.
+struct Hold {
+    stay: Stay,
+    holders: BTreeMap<Epoch, TaskTracker>,
+    duties: mpsc::UnboundedSender<Duty>,
+    /// Writes acknowledgements; it ends with the stay.
+    _writer: AbortOnDropHandle<()>,
+}
+
+// === impl Holder ===
+
+impl Holder {
+    /// Works until the task is aborted or its sources are gone.
+    pub(crate) async fn run(mut self) {
+        // Bounded by what is assigned to this replica.
+        let (drained, mut told) = mpsc::unbounded_channel();
+        let mut owner = Owner::default();
+        let mut hold: Option<Hold> = None;
+        self.stay.mark_changed();
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.stay.changed() => if changed.is_err() { break },
+                Some((session, epoch)) = told.recv() => {
+                    if let Some(hold) = hold.as_mut().filter(|hold| hold.stay.session == session) {
+                        let duty = owner.on_drained(epoch);
+                        duty.into_iter().for_each(|duty| hold.write(duty));
+                    }
+                    continue;
+                }
+                changed = self.view.changed() => if changed.is_err() { break },
+            }
+            let stay = self.stay.borrow_and_update().clone();
+            if hold.as_ref().map(|hold| hold.stay.session) != stay.as_ref().map(|stay| stay.session) {
+                self.end(owner.on_lapsed());
+                hold = stay.map(|stay| {
+                    owner.on_joined(stay.session);
+                    self.begin(stay)
+                });
+            }
+            let document = self.view.borrow_and_update().document.clone();
+            if let (Some(hold), Some(document)) = (&mut hold, document) {
+                let duties = owner.on_document(&self.options.me.id, &document);
+                self.act(hold, duties, &drained);
+            }
+        }
+        self.end(owner.on_lapsed());
+    }
+
+    fn begin(&self, stay: Stay) -> Hold {
+        let (duties, received) = mpsc::unbounded_channel();
+        let writer = Writer {
+            connection: self.connection.clone(),
+            keys: self.keys.clone(),
+            member: self.keys.write(&Key::Member(self.options.me.id.clone())),
+            stay: stay.clone(),
+        };
+        let writer = AbortOnDropHandle::new(tokio::spawn(writer.run(received)));
+        Hold { stay, holders: BTreeMap::new(), duties, _writer: writer }
+    }
+
+    /// A stay is over, and everything that was held in it.
+    fn end(&self, duties: Vec<Duty>) {
+        let stopped = duties.iter().filter_map(|duty| match duty {
+            Duty::Stop(entity, epoch) => Some((entity, *epoch)),
+            _ => None,
+        });
+        let mut owned = Owned::clone(&self.owned.borrow());
+        for (entity, epoch) in stopped {
+            revoke(&mut owned, entity, epoch);
+        }
+        self.owned.send_if_modified(|now| replace_changed(now, owned));
+    }
+
+    fn act(&self, hold: &mut Hold, duties: Vec<Duty>, drained: &mpsc::UnboundedSender<(Session, Epoch)>) {
+        if duties.is_empty() {
+            return;
+        }
+        let mut owned = Owned::clone(&self.owned.borrow());
+        for duty in duties {
+            match duty {
+                Duty::Gain(entity, epoch) => {
+                    let holders = TaskTracker::new();
+                    holders.close();
+                    let lease = hold.stay.lease.clone();
+                    owned.insert(entity.clone(), Ownership::counted(entity, epoch, lease, [&holders, &self.work]));
+                    hold.holders.insert(epoch, holders);
+                }
+                Duty::Stop(entity, epoch) => {
+                    revoke(&mut owned, &entity, epoch);
+                    let holders = hold.holders.remove(&epoch).unwrap_or_default();
+                    let (session, lease, drained) = (hold.stay.session, self.options.lease, drained.clone());
+                    tokio::spawn(async move {
+                        holders.close();
+                        if timeout(lease, holders.wait()).await.is_err() {
+                            tracing::warn!(%entity, %epoch, "an ownership is still held long after it was revoked");
+                        }
+                        // Nobody listens when the replica has stopped.
+                        let _unheard = drained.send((session, epoch));
+                    });
+                }
+                duty @ (Duty::Acknowledge(_) | Duty::Forget(_)) => hold.write(duty),
+            }
+        }
+        self.owned.send_if_modified(|now| replace_changed(now, owned));
+    }
+}
+
+fn replace_changed(now: &mut Arc<Owned>, next: Owned) -> bool {
+    let epochs = |owned: &Owned| owned.iter().map(|(entity, o)| (entity.clone(), o.epoch())).collect::<Vec<_>>();
+    let is_changed = epochs(now) != epochs(&next);
+    // Whoever is gone from it must not be counted as a holder.
+    *now = Arc::new(next);
+    is_changed
+}
+
+fn revoke(owned: &mut Owned, entity: &EntityId, epoch: Epoch) {
+    if owned.get(entity).is_some_and(|ownership| ownership.epoch() == epoch)
+        && let Some(ownership) = owned.remove(entity)
+    {
+        ownership.revoke();
+    }
+}
+
+// === impl Hold ===
+
+impl Hold {
+    fn write(&self, duty: Duty) {
+        // The writer is gone when the stay is; then there is nothing to write.
+        let _unheard = self.duties.send(duty);
+    }
+}
+
+/// Writes what was let go of, under the lease.
+struct Writer {
+    connection: Arc<Connection>,
+    keys: Keys,
+    member: String,
+    stay: Stay,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    async fn run(self, mut duties: mpsc::UnboundedReceiver<Duty>) {
+        let mut trouble = Trouble::new("it can be written that entities were let go of");
+        let mut batch = Vec::new();
+        while duties.recv_many(&mut batch, BATCH).await > 0 {
+            while self.stay.lease.is_held(Instant::now()) {
+                match self.write(&batch).await {
+                    Ok(()) => {
+                        trouble.on_success();
+                        break;
+                    }
+                    // The end of the session says it all.
+                    Err(CallError::LeaseGone) => return,
+                    Err(error) => {
+                        trouble.on_failure(&error.to_string());
+                        sleep(self.connection.attempt()).await;
+                    }
+                }
+            }
+            batch.clear();
+        }
+    }
+
+    async fn write(&self, batch: &[Duty]) -> Result<(), CallError> {
+        let under = PutOptions::new().with_lease(self.stay.session.0);
+        let operations: Vec<TxnOp> = batch
+            .iter()
+            .filter_map(|duty| match duty {
+                Duty::Acknowledge(epoch) => {
+                    Some(TxnOp::put(self.keys.write(&Key::Released(*epoch)), "", Some(under.clone())))
+                }
+                Duty::Forget(epoch) => Some(TxnOp::delete(self.keys.write(&Key::Released(*epoch)), None)),
+                Duty::Gain(..) | Duty::Stop(..) => None,
+            })
+            .collect();
+        let is_member = Compare::lease(self.member.clone(), CompareOp::Equal, self.stay.session.0);
+        let txn = Txn::new().when([is_member]).and_then(operations);
+        let answer = self
+            .connection
+            .call(self.stay.until(), |client: Client| {
+                let txn = txn.clone();
+                async move { client.kv_client().txn(txn).await }
+            })
+            .await?;
+        if answer.succeeded() { Ok(()) } else { Err(CallError::LeaseGone) }
+    }
+}

@@ -1,0 +1,150 @@
+//! etcd as far as the protocol sees it: revisions, leases, compared writes, and a
+//! history that everybody reads at a pace of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::etcd::document::{Document, Session};
+use crate::etcd::plan::Sessions;
+use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
+
+/// How long a lease lasts, in milliseconds of etcd's time.
+pub(super) const LEASE: u64 = 10_000;
+
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Member(ReplicaId, Option<(Session, Replica)>),
+    Leader(Option<(ReplicaId, Session, Term)>),
+    Document(Arc<Document>),
+    Released(Epoch, bool),
+    Entity(EntityId, Option<Cost>),
+}
+
+/// What is known of the keys as of one revision.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    pub(super) revision: usize,
+    pub(super) sessions: Sessions,
+    pub(super) leader: Option<(ReplicaId, Session, Term)>,
+    pub(super) document: Arc<Document>,
+    pub(super) stored: usize,
+    pub(super) released: BTreeSet<Epoch>,
+    pub(super) costs: BTreeMap<EntityId, Cost>,
+}
+
+#[derive(Default)]
+pub(super) struct Store {
+    pub(super) now: Known,
+    history: Vec<Change>,
+    leases: BTreeMap<Session, u64>,
+    acknowledged_by: BTreeMap<Epoch, Session>,
+    next_session: i64,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Follows the history for at most `most` changes.
+    pub(super) fn follow(&mut self, store: &Store, most: usize) {
+        for change in store.history.iter().skip(self.revision).take(most) {
+            self.apply(change);
+        }
+    }
+
+    fn apply(&mut self, change: &Change) {
+        self.revision += 1;
+        match change.clone() {
+            Change::Member(name, Some(member)) => drop(self.sessions.insert(name, member)),
+            Change::Member(name, None) => drop(self.sessions.remove(&name)),
+            Change::Leader(leader) => self.leader = leader,
+            Change::Document(document) => {
+                self.document = document;
+                self.stored = self.revision;
+            }
+            Change::Released(epoch, true) => drop(self.released.insert(epoch)),
+            Change::Released(epoch, false) => drop(self.released.remove(&epoch)),
+            Change::Entity(entity, Some(cost)) => drop(self.costs.insert(entity, cost)),
+            Change::Entity(entity, None) => drop(self.costs.remove(&entity)),
+        }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    pub(super) fn change(&mut self, change: Change) {
+        self.now.apply(&change);
+        self.history.push(change);
+    }
+
+    pub(super) fn grant(&mut self, time: u64) -> Session {
+        self.next_session += 1;
+        let session = Session(self.next_session);
+        self.leases.insert(session, time + LEASE);
+        session
+    }
+
+    /// Whether the lease is there to be kept.
+    pub(super) fn keep_alive(&mut self, session: Session, time: u64) -> bool {
+        self.leases.get_mut(&session).map(|end| *end = time + LEASE).is_some()
+    }
+
+    pub(super) fn register(&mut self, session: Session, replica: &Replica) -> bool {
+        let is_free = self.leases.contains_key(&session) && !self.now.sessions.contains_key(&replica.id);
+        if is_free {
+            self.change(Change::Member(replica.id.clone(), Some((session, replica.clone()))));
+        }
+        is_free
+    }
+
+    pub(super) fn elect(&mut self, name: &ReplicaId, session: Session) {
+        if self.leases.contains_key(&session) && self.now.leader.is_none() {
+            let term = Term(self.now.revision as u64 + 1);
+            self.change(Change::Leader(Some((name.clone(), session, term))));
+        }
+    }
+
+    pub(super) fn store(&mut self, term: Term, seen: usize, next: Document) {
+        let leads = self.now.leader.as_ref().is_some_and(|(_, _, current)| *current == term);
+        if leads && self.now.stored == seen {
+            self.change(Change::Document(Arc::new(next)));
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, session: Session, epoch: Epoch) {
+        if self.leases.contains_key(&session) {
+            self.acknowledged_by.insert(epoch, session);
+            self.change(Change::Released(epoch, true));
+        }
+    }
+
+    pub(super) fn forget(&mut self, epoch: Epoch) {
+        if self.acknowledged_by.remove(&epoch).is_some() {
+            self.change(Change::Released(epoch, false));
+        }
+    }
+
+    pub(super) fn revoke(&mut self, session: Session) {
+        self.leases.remove(&session);
+        let names = self.now.sessions.iter().filter(|(_, (known, _))| *known == session);
+        for name in names.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.change(Change::Member(name, None));
+        }
+        if self.now.leader.as_ref().is_some_and(|(_, known, _)| *known == session) {
+            self.change(Change::Leader(None));
+        }
+        for epoch in self.acknowledged_by.extract_if(.., |_, by| *by == session).map(|(e, _)| e).collect::<Vec<_>>() {
+            self.change(Change::Released(epoch, false));
+        }
+    }
+
+    pub(super) fn expire(&mut self, time: u64) {
+        let over: Vec<Session> = self.leases.iter().filter(|(_, end)| **end <= time).map(|(s, _)| *s).collect();
+        over.into_iter().for_each(|session| self.revoke(session));
+    }
+
+    /// A new leader among etcd's members gives every lease its full time again.
+    pub(super) fn extend_all(&mut self, time: u64) {
+        self.leases.values_mut().for_each(|end| *end = time + LEASE);
+    }
+}

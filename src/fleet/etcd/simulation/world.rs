@@ -1,0 +1,353 @@
+//! Replicas, time, faults and the judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::store::{Change, Known, LEASE, Store};
+use crate::etcd::document::{Document, Session};
+use crate::etcd::owner::{Duty, Owner};
+use crate::etcd::plan::{Facts, plan_document};
+use crate::id::{Cost, EntityId, Epoch, Replica, Term};
+
+const REPLICAS: usize = 4;
+const ENTITIES: usize = 12;
+/// By how much earlier a replica ends its lease, in milliseconds of its clock.
+const MARGIN: u64 = 1_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Faults {
+    None,
+    Many,
+}
+
+/// A request on its way to etcd.
+enum Request {
+    KeepAlive { node: usize, session: Session, sent: u64 },
+    Join { node: usize, replica: Replica, sent: u64 },
+    Elect { node: usize, session: Session },
+    Store { term: Term, seen: usize, next: Document },
+    Acknowledge { session: Session, epoch: Epoch },
+    Forget { epoch: Epoch },
+    Revoke { session: Session },
+}
+
+struct Node {
+    replica: Replica,
+    /// Speed of its clock in thousandths.
+    speed: u64,
+    /// Session and its end, by the node's clock.
+    lease: Option<(Session, u64)>,
+    owner: Owner,
+    /// What it works on: owned, or not yet drained.
+    works: BTreeMap<Epoch, EntityId>,
+    /// When work that was revoked ends.
+    drains: BTreeMap<Epoch, u64>,
+    known: Known,
+    joining: bool,
+    /// True times until which it stands still, or is cut off.
+    paused: u64,
+    cut_off: u64,
+    kept_alive: u64,
+}
+
+pub(super) struct World {
+    random: StdRng,
+    time: u64,
+    store: Store,
+    nodes: Vec<Node>,
+    /// Requests with the time of their arrival.
+    flying: Vec<(u64, Request)>,
+    names: usize,
+    held: u64,
+    network: Faults,
+    pub(super) faults: u64,
+    /// Who was ever given an epoch, and the last epoch of each entity.
+    given: BTreeMap<Epoch, (EntityId, Session)>,
+    last: BTreeMap<EntityId, Epoch>,
+}
+
+// === impl World ===
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut world = Self {
+            random: StdRng::seed_from_u64(seed),
+            time: 0,
+            store: Store::default(),
+            nodes: Vec::new(),
+            flying: Vec::new(),
+            names: 0,
+            held: LEASE - MARGIN,
+            network: Faults::None,
+            faults: 0,
+            given: BTreeMap::new(),
+            last: BTreeMap::new(),
+        };
+        for _ in 0..REPLICAS {
+            let node = world.node();
+            world.nodes.push(node);
+        }
+        for number in 0..ENTITIES {
+            world.store.change(Change::Entity(entity(number), Some(Cost(10))));
+        }
+        world
+    }
+
+    /// Makes replicas trust their leases beyond what etcd promises.
+    pub(super) fn stretch_leases(&mut self) {
+        self.held = LEASE * 2;
+    }
+
+    pub(super) fn gains(&self) -> u64 {
+        self.given.len() as u64
+    }
+
+    fn node(&mut self) -> Node {
+        self.names += 1;
+        Node {
+            replica: Replica::new(&format!("replica-{}", self.names), "host:1"),
+            speed: self.random.random_range(950..=1050),
+            lease: None,
+            owner: Owner::default(),
+            works: BTreeMap::new(),
+            drains: BTreeMap::new(),
+            known: Known::default(),
+            joining: false,
+            paused: 0,
+            cut_off: 0,
+            kept_alive: 0,
+        }
+    }
+
+    /// Some time passes, one replica gets to run, and something may break.
+    pub(super) fn step(&mut self, faults: Faults) {
+        self.network = faults;
+        self.time += self.random.random_range(1..140);
+        self.store.expire(self.time);
+        self.arrive();
+        if faults == Faults::Many && self.random.random_ratio(1, 40) {
+            self.break_something();
+        }
+        let index = self.random.random_range(0..self.nodes.len());
+        if self.nodes[index].paused <= self.time {
+            self.run(index);
+        }
+        self.judge();
+    }
+
+    /// Time without faults, after which all must be owned.
+    pub(super) fn heal(&mut self) {
+        for node in &mut self.nodes {
+            (node.paused, node.cut_off) = (0, 0);
+        }
+        for _ in 0..3_000 {
+            self.step(Faults::None);
+        }
+        let time = self.time;
+        let owned: BTreeSet<EntityId> = self.nodes.iter().flat_map(|node| node.owns(time)).collect();
+        let known: BTreeSet<EntityId> = self.store.now.costs.keys().cloned().collect();
+        assert_eq!(owned, known, "not everything is owned after the faults");
+    }
+
+    fn break_something(&mut self) {
+        self.faults += 1;
+        let index = self.random.random_range(0..self.nodes.len());
+        let long = self.time + self.random.random_range(100..25_000);
+        match self.random.random_range(0..8) {
+            0 => self.nodes[index] = self.node(),
+            1 | 2 => self.nodes[index].paused = long,
+            3 | 4 => self.nodes[index].cut_off = long,
+            5 => {
+                let number = self.random.random_range(0..ENTITIES);
+                let is_known = self.store.now.costs.contains_key(&entity(number));
+                let cost = Cost(self.random.random_range(1..200));
+                self.store.change(Change::Entity(entity(number), (!is_known).then_some(cost)));
+            }
+            6 => {
+                let number = self.random.random_range(0..ENTITIES);
+                if self.store.now.costs.contains_key(&entity(number)) {
+                    let cost = Cost(self.random.random_range(1..200));
+                    self.store.change(Change::Entity(entity(number), Some(cost)));
+                }
+            }
+            _ => self.store.extend_all(self.time),
+        }
+    }
+
+    fn send(&mut self, node: usize, request: Request) {
+        if self.nodes[node].cut_off > self.time {
+            return;
+        }
+        // Most arrive soon, some much later.
+        let is_late = self.network == Faults::Many && self.random.random_ratio(1, 10);
+        let late = if is_late { 15_000 } else { 50 };
+        self.flying.push((self.time + self.random.random_range(1..=late), request));
+    }
+
+    fn arrive(&mut self) {
+        let (due, flying) = std::mem::take(&mut self.flying).into_iter().partition(|(at, _)| *at <= self.time);
+        self.flying = flying;
+        let mut due: Vec<(u64, Request)> = due;
+        due.sort_by_key(|(at, _)| *at);
+        for (_, request) in due {
+            // One answer in twenty is lost.
+            let is_heard = self.network == Faults::None || !self.random.random_ratio(1, 20);
+            self.serve(request, is_heard);
+        }
+    }
+
+    fn serve(&mut self, request: Request, is_heard: bool) {
+        match request {
+            Request::KeepAlive { node, session, sent } => {
+                let is_kept = self.store.keep_alive(session, self.time);
+                let node = &mut self.nodes[node];
+                if let Some((known, end)) = &mut node.lease
+                    && *known == session
+                    && is_heard
+                {
+                    // What has run out by its own clock is not renewed.
+                    if is_kept && node.speed * self.time / 1000 < *end {
+                        *end = (*end).max(sent + self.held);
+                    } else if !is_kept {
+                        *end = 0;
+                    }
+                }
+            }
+            Request::Join { node, replica, sent } => {
+                let session = self.store.grant(self.time);
+                let is_in = self.store.register(session, &replica);
+                let node = &mut self.nodes[node];
+                if node.replica.id != replica.id {
+                    return;
+                }
+                node.joining = false;
+                if is_in && is_heard && node.lease.is_none() {
+                    node.lease = Some((session, sent + self.held));
+                    node.owner.on_joined(session);
+                }
+            }
+            Request::Elect { node, session } => {
+                let name = self.nodes[node].replica.id.clone();
+                self.store.elect(&name, session);
+            }
+            Request::Store { term, seen, next } => self.store.store(term, seen, next),
+            Request::Acknowledge { session, epoch } => self.store.acknowledge(session, epoch),
+            Request::Forget { epoch } => self.store.forget(epoch),
+            Request::Revoke { session } => self.store.revoke(session),
+        }
+    }
+
+    /// One turn of a replica: everything its tasks would do.
+    fn run(&mut self, index: usize) {
+        let (time, held) = (self.time, self.held);
+        let pace = self.random.random_range(0..30);
+        let node = &mut self.nodes[index];
+        let clock = node.clock(time);
+        if node.cut_off <= time {
+            node.known.follow(&self.store, pace);
+        }
+        let Some((session, end)) = node.lease else {
+            if !node.joining && node.cut_off <= time {
+                node.joining = true;
+                let replica = node.replica.clone();
+                self.send(index, Request::Join { node: index, replica, sent: clock });
+            }
+            return;
+        };
+        if clock >= end {
+            node.lease = None;
+            node.owner.on_lapsed();
+            node.works.clear();
+            node.drains.clear();
+            self.send(index, Request::Revoke { session });
+            return;
+        }
+        let name = node.replica.id.clone();
+        let document = node.known.document.clone();
+        let mut duties = node.owner.on_document(&name, &document);
+        let done: Vec<Epoch> = node.drains.extract_if(.., |_, at| *at <= time).map(|(epoch, _)| epoch).collect();
+        for epoch in done {
+            node.works.remove(&epoch);
+            duties.extend(node.owner.on_drained(epoch));
+        }
+        for duty in duties {
+            match duty {
+                Duty::Gain(entity, epoch) => {
+                    self.record(&entity, epoch, session);
+                    self.nodes[index].works.insert(epoch, entity);
+                }
+                Duty::Stop(_, epoch) => {
+                    let at = time + self.random.random_range(0..2_000);
+                    self.nodes[index].drains.insert(epoch, at);
+                }
+                Duty::Acknowledge(epoch) => self.insist(index, Request::Acknowledge { session, epoch }),
+                Duty::Forget(epoch) => self.insist(index, Request::Forget { epoch }),
+            }
+        }
+        if clock >= self.nodes[index].kept_alive + held / 3 {
+            self.nodes[index].kept_alive = clock;
+            self.send(index, Request::KeepAlive { node: index, session, sent: clock });
+        }
+        self.lead(index, session);
+    }
+
+    /// What the real one writes until it is written.
+    fn insist(&mut self, index: usize, request: Request) {
+        let at = self.nodes[index].cut_off.max(self.time) + self.random.random_range(1..500);
+        self.flying.push((at, request));
+    }
+
+    fn lead(&mut self, index: usize, session: Session) {
+        let known = &self.nodes[index].known;
+        match &known.leader {
+            None => self.send(index, Request::Elect { node: index, session }),
+            Some((_, leader, term)) if *leader == session => {
+                let facts = Facts { sessions: &known.sessions, costs: &known.costs, released: &known.released };
+                let next = plan_document(&known.document, facts);
+                if next != *known.document {
+                    let (term, seen) = (*term, known.stored);
+                    self.send(index, Request::Store { term, seen, next });
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn record(&mut self, entity: &EntityId, epoch: Epoch, session: Session) {
+        let before = self.given.insert(epoch, (entity.clone(), session));
+        assert!(before.is_none(), "{epoch} was owned before: {before:?}, and now {entity}");
+        let last = self.last.insert(entity.clone(), epoch);
+        assert!(last.is_none_or(|last| last < epoch), "{entity} went from {last:?} to {epoch}");
+    }
+
+    fn judge(&self) {
+        let mut owners: BTreeMap<EntityId, usize> = BTreeMap::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            for entity in node.owns(self.time) {
+                if let Some(other) = owners.insert(entity.clone(), index) {
+                    panic!("at {} both {other} and {index} own {entity}", self.time);
+                }
+            }
+        }
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    fn clock(&self, time: u64) -> u64 {
+        self.speed * time / 1000
+    }
+
+    /// What it may act on at this moment, were it to run.
+    fn owns(&self, time: u64) -> Vec<EntityId> {
+        let is_held = self.lease.is_some_and(|(_, end)| self.clock(time) < end);
+        if is_held { self.works.values().cloned().collect() } else { Vec::new() }
+    }
+}
+
+fn entity(number: usize) -> EntityId {
+    EntityId::cluster_slice(&format!("https://cluster-{number}"), 0)
+}
