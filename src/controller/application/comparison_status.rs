@@ -37,7 +37,7 @@ pub(super) fn settle(
     outcome: Result<Compared, Failure>,
     now: Timestamp,
 ) -> Verdict {
-    let requested = draft.app.metadata_mut().annotations.remove(names::ANNOTATION_REFRESH).is_some();
+    let requested = take_request(&mut draft.app, refresh);
     let verdict = match outcome {
         Ok(compared) => {
             record(shared, &mut draft.app, &compared, now);
@@ -54,6 +54,18 @@ pub(super) fn settle(
         status(&mut draft.app).reconciled_at = Some(Time::from(now));
     }
     verdict
+}
+
+/// Takes the request for a refresh off the application, if this one was as thorough as
+/// is asked for. One that came meanwhile stays, for the next pass.
+fn take_request(app: &mut Application, refresh: &Refresh) -> bool {
+    let annotations = &mut app.metadata_mut().annotations;
+    let is_met = |kind: &String| refresh.level == Level::Remote && (refresh.hard || kind != "hard");
+    let is_taken = annotations.get(names::ANNOTATION_REFRESH).is_some_and(is_met);
+    if is_taken {
+        annotations.remove(names::ANNOTATION_REFRESH);
+    }
+    is_taken
 }
 
 fn status(app: &mut Application) -> &mut argosy_proto::v1alpha1::ApplicationStatus {
@@ -236,4 +248,31 @@ fn heal_backoff(settings: &Settings) -> Backoff {
     #[expect(clippy::cast_precision_loss, reason = "factors are small numbers")]
     let factor = controller.self_heal_backoff_factor as f64;
     Backoff { first: controller.self_heal_backoff_timeout, factor, limit: controller.self_heal_backoff_cap }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_taken_by_a_refresh_that_does_what_it_asks_for() {
+        let asked = |kind: &str| {
+            let mut app = Application::default();
+            app.metadata_mut().annotations.insert(names::ANNOTATION_REFRESH.to_owned(), kind.to_owned());
+            app
+        };
+        let refresh = |level, hard| Refresh { level, hard, reason: "a test" };
+        for (kind, level, hard, taken) in [
+            ("normal", Level::Remote, false, true),
+            ("hard", Level::Remote, true, true),
+            ("normal", Level::Latest, false, false),
+            ("hard", Level::Latest, true, false),
+            ("hard", Level::Remote, false, false),
+        ] {
+            let mut app = asked(kind);
+            assert_eq!(take_request(&mut app, &refresh(level, hard)), taken, "{kind} {level:?} {hard}");
+            assert_eq!(app.metadata().annotations.is_empty(), taken);
+        }
+        assert!(!take_request(&mut Application::default(), &refresh(Level::Remote, true)));
+    }
 }
