@@ -74,12 +74,13 @@ impl Difference<'_> {
         if self.everybody {
             return true;
         }
-        let spec = app.spec.clone().unwrap_or_default();
-        let destination = spec.destination.clone().unwrap_or_default();
-        if [&*destination.name, address(&destination.server)].iter().any(|name| self.destinations.contains(*name)) {
+        let Some(spec) = &app.spec else { return false };
+        let destination = spec.destination.as_ref();
+        let named = destination.map_or(["", ""], |to| [&*to.name, address(&to.server)]);
+        if named.iter().any(|name| self.destinations.contains(*name)) {
             return true;
         }
-        self.before != self.after && urls(&spec).any(|url| self.is_read_otherwise(url, &spec.project))
+        self.before != self.after && urls(spec).any(|url| self.is_read_otherwise(url, &spec.project))
     }
 
     fn is_read_otherwise(&mut self, url: &str, project: &str) -> bool {

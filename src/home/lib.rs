@@ -6,7 +6,7 @@
 //! - a [`Store`] of Applications and one of AppProjects, with changes that a slow
 //!   reader sees coalesced, never queued without bound;
 //! - immutable snapshots that follow the edits: [`Settings`], [`Repositories`]
-//!   and [`Clusters`].
+//!   and [`Clusters`]. A [`Moment`] of them says whom a change concerns.
 //!
 //! The controller writes through [`Home::patch_application`]; what to write is
 //! [`status_patch`]'s word, and it says nothing when nothing is new. The API

@@ -33,6 +33,7 @@ use serde_json::Value;
 pub use self::builtin::{builtin_document, builtin_document_names};
 pub use self::convert::convert;
 use self::custom::CustomVersion;
+pub(crate) use self::decode::json_type;
 pub use self::decode::{DecodeError, Decoded};
 pub use self::json::json_error;
 pub use self::paths::paths_of;

@@ -3,7 +3,8 @@
 //!
 //! [`store`] holds the objects and their history, [`kinds`] says what kinds there
 //! are and how they behave, [`fields`] keeps who owns which field, [`serve`] speaks
-//! HTTP and calls the [`hooks`]. Time and randomness come from whoever starts it.
+//! HTTP and calls the [`hooks`]; a [`cluster`] puts it all together with the
+//! [`controllers`] behind it. Time and randomness come from whoever starts it.
 
 pub mod cluster;
 pub mod controllers;

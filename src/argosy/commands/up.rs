@@ -40,7 +40,7 @@ async fn serve(mut options: cli::Up) -> anyhow::Result<()> {
     let shutdown = signals::shutdown()?;
     // What is printed is right in every folder.
     options.data_dir = std::path::absolute(&options.data_dir).context("the data folder has no absolute path")?;
-    // Early, so that a taken port is said before anything is made.
+    // Reached from this machine alone unless somebody asks for more.
     options.api.address.get_or_insert_with(|| "127.0.0.1".to_owned());
     let recorder = web::install_recorder()?;
     let page = web::bind(options.metrics_address).await?;

@@ -349,7 +349,8 @@ fn time_of(value: Value, micro: bool) -> Result<Value, DecodeError> {
     Ok(time.strftime(format).to_string().into())
 }
 
-fn json_type(value: &Value) -> &'static str {
+/// What Go's JSON calls a value.
+pub(crate) fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -9,7 +9,7 @@ use super::api::Ask;
 use super::order;
 use super::query::{FieldValidation, options_kind};
 use crate::failure::{Failure, Fault, Subject};
-use crate::kinds::{Kinds, json_error, read_protobuf};
+use crate::kinds::{Kinds, json_error, json_type, read_protobuf};
 
 const TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
@@ -137,22 +137,14 @@ fn typed(kind: &str, value: Value, body: &[u8]) -> Result<Value, Failure> {
         let why = format!("couldn't get version/kind; json parse error: json: cannot unmarshal {why}");
         Err(unrecognized(kind, &why, body))
     };
-    let name = |value: &Value| match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
     let fields = match &value {
         Value::Object(fields) => fields,
         Value::Null => return Ok(Value::Object(serde_json::Map::new())),
-        other => return refuse(format!("{} into Go value of type {TYPE_META}", name(other))),
+        other => return refuse(format!("{} into Go value of type {TYPE_META}", json_type(other))),
     };
     for field in ["apiVersion", "kind"] {
         if let Some(given) = fields.get(field).filter(|given| !given.is_string() && !given.is_null()) {
-            return refuse(format!("{} into Go struct field .{field} of type string", name(given)));
+            return refuse(format!("{} into Go struct field .{field} of type string", json_type(given)));
         }
     }
     Ok(value)
@@ -184,18 +176,11 @@ pub(super) fn parse_yaml(body: &[u8]) -> Result<Value, Failure> {
     match yaml_value(body)? {
         value @ Value::Object(_) => Ok(value),
         Value::Null => Ok(Value::Object(serde_json::Map::new())),
-        other => {
-            let name = match other {
-                Value::Array(_) => "array",
-                Value::String(_) => "string",
-                Value::Bool(_) => "bool",
-                _ => "number",
-            };
-            Err(Failure::bad_request(format!(
-                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {name} into Go \
-                 value of type map[string]interface {{}}"
-            )))
-        }
+        other => Err(Failure::bad_request(format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go \
+             value of type map[string]interface {{}}",
+            json_type(&other)
+        ))),
     }
 }
 

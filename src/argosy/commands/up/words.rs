@@ -66,6 +66,7 @@ impl Place {
         }
         rows.push(("metrics", format!("http://{}/metrics", self.metrics)));
         rows.push(("log", self.log.display().to_string()));
+        // Writing to a text cannot fail; so below.
         rows.iter().fold("\nArgosy is running.\n\n".to_owned(), |mut text, (name, value)| {
             let _ = writeln!(text, "  {name:<10}{value}");
             text

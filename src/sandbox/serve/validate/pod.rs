@@ -3,7 +3,7 @@
 use argosy_engine::schema::quantity::Quantity;
 use serde_json::{Value, json};
 
-use super::texts::{self, items, not_label, not_negative, not_qualified, one_of, one_of_in_order, port, refuse, text};
+use super::texts::{self, items, not_negative, not_qualified, one_name, one_of, one_of_in_order, port, refuse, text};
 use crate::failure::Fault;
 
 /// A template's labels and Pod.
@@ -68,15 +68,7 @@ fn container<'a>(
     faults: &mut Vec<Fault>,
 ) {
     let name = text(container, "/name");
-    if name.is_empty() {
-        faults.push(Fault::required(format!("{place}.name"), ""));
-    } else {
-        refuse(&format!("{place}.name"), name, not_label(name), faults);
-        if names.contains(&name) {
-            faults.push(Fault::duplicate(format!("{place}.name"), &name.into()));
-        }
-        names.push(name);
-    }
+    one_name(place, name, true, names, faults);
     let image = text(container, "/image");
     if image.is_empty() {
         faults.push(Fault::required(format!("{place}.image"), ""));

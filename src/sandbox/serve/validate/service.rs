@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::pod::not_port_name;
-use super::texts::{self, items, not_label, not_subdomain, one_of, port, refuse, text};
+use super::texts::{self, items, not_subdomain, one_name, one_of, port, refuse, text};
 use crate::failure::Fault;
 
 /// Ports of nodes that can be had.
@@ -67,17 +67,7 @@ fn ports(spec: &Value, faults: &mut Vec<Fault>) {
     for (i, one) in items(spec, "/ports") {
         let place = format!("spec.ports[{i}]");
         let name = text(one, "/name");
-        if name.is_empty() {
-            if many {
-                faults.push(Fault::required(format!("{place}.name"), ""));
-            }
-        } else {
-            refuse(&format!("{place}.name"), name, not_label(name), faults);
-            if names.contains(&name) {
-                faults.push(Fault::duplicate(format!("{place}.name"), &name.into()));
-            }
-            names.push(name);
-        }
+        one_name(&place, name, many, &mut names, faults);
         port(format!("{place}.port"), one.get("port").and_then(Value::as_i64).unwrap_or(0), faults);
         one_of(format!("{place}.protocol"), one.get("protocol"), &["SCTP", "TCP", "UDP"], faults);
         match one.get("targetPort") {

@@ -120,6 +120,29 @@ pub(super) fn refuse(field: &str, text: &str, reasons: impl IntoIterator<Item = 
     faults.extend(reasons.into_iter().map(|detail| Fault::invalid(field, &text.into(), &detail)));
 }
 
+/// Checks the name of one of several: a DNS label, unlike those before it, which it
+/// joins.
+pub(super) fn one_name<'a>(
+    place: &str,
+    name: &'a str,
+    is_required: bool,
+    before: &mut Vec<&'a str>,
+    faults: &mut Vec<Fault>,
+) {
+    let field = format!("{place}.name");
+    if name.is_empty() {
+        if is_required {
+            faults.push(Fault::required(field, ""));
+        }
+        return;
+    }
+    refuse(&field, name, not_label(name), faults);
+    if before.contains(&name) {
+        faults.push(Fault::duplicate(field, &name.into()));
+    }
+    before.push(name);
+}
+
 /// The text at a pointer, or none.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or("")

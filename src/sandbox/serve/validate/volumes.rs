@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::texts::{items, not_label, refuse, text};
+use super::texts::{items, one_name, text};
 use crate::failure::Fault;
 
 /// What a volume of each type cannot do without.
@@ -28,15 +28,7 @@ pub(super) fn all(spec: &Value, path: &str, faults: &mut Vec<Fault>) {
         if volume.get("hostPath").is_some_and(|source| text(source, "/path").is_empty()) {
             faults.push(Fault::required(format!("{place}.hostPath.path"), ""));
         }
-        if name.is_empty() {
-            faults.push(Fault::required(format!("{place}.name"), ""));
-        } else {
-            refuse(&format!("{place}.name"), name, not_label(name), faults);
-            if names.contains(&name) {
-                faults.push(Fault::duplicate(format!("{place}.name"), &name.into()));
-            }
-            names.push(name);
-        }
+        one_name(&place, name, true, &mut names, faults);
     }
 }
 
