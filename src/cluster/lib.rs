@@ -28,6 +28,7 @@ pub mod live;
 pub mod openapi;
 
 mod call;
+mod meter;
 mod redact;
 mod stream;
 mod transport;
@@ -41,4 +42,5 @@ pub use connection::{Connection, ServerVersion};
 pub use discovery::{ApiResource, Catalog, Discovery, FilterRule, ResourceFilter};
 pub use error::{ApiStatus, Error, Result};
 pub use live::{Change, ChangeKind, KindState, LiveObject, LiveOptions, LiveState, LiveStats, TreeNode};
+pub use meter::measured;
 pub use openapi::OpenApi;

@@ -1,4 +1,5 @@
-//! The Cluster actor: one per cluster slice this replica owns.
+//! The Cluster actor: one per cluster of which this replica owns a slice, or is to
+//! get one next.
 //!
 //! Owns what is known of one cluster: discovery, watches, the live state, and
 //! the applier with its budget, bundled as a [`Target`] that passes read from.
@@ -15,13 +16,14 @@
 mod follow;
 mod target;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{
     Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, WrapFuture as _,
 };
 use argosy_cluster::Connection;
-use argosy_fleet::Ownership;
+use argosy_fleet::{Ownership, Slice};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +38,8 @@ use argosy_engine::refresh::Level;
 pub(crate) struct Cluster {
     shared: Arc<Shared>,
     server: Arc<str>,
-    ownership: Ownership,
+    /// What it is the owner of; nothing while it prepares.
+    slices: BTreeMap<Slice, Ownership>,
     state: watch::Sender<TargetState>,
     credential: Option<Addr<Credential>>,
     /// Ends the tasks that follow the cluster.
@@ -58,7 +61,17 @@ pub(crate) struct Unreachable(pub(crate) String);
 #[rtype(result = "()")]
 pub(crate) struct Undeclared;
 
-/// The slice belongs to another replica, or to nobody.
+/// A slice of it is this replica's.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Gain(pub(crate) Slice, pub(crate) Ownership);
+
+/// A slice belongs to another replica, or to nobody.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Lose(pub(crate) Slice);
+
+/// Nothing of it is needed here.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Release;
@@ -66,9 +79,10 @@ pub(crate) struct Release;
 // === impl Cluster ===
 
 impl Cluster {
-    pub(crate) fn new(shared: Arc<Shared>, server: Arc<str>, ownership: Ownership) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, server: Arc<str>) -> Self {
         let state = watch::Sender::new(TargetState::Connecting);
-        Self { shared, server, ownership, state, credential: None, following: CancellationToken::new() }
+        let (slices, following) = (BTreeMap::new(), CancellationToken::new());
+        Self { shared, server, slices, state, credential: None, following }
     }
 
     /// How the cluster is doing, now and as it changes.
@@ -81,7 +95,6 @@ impl Actor for Cluster {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        tracing::info!(server = &*self.server, epoch = %self.ownership.epoch(), "cluster owned");
         let credential = Credential::new(self.shared.clone(), self.server.clone(), ctx.address());
         self.credential = Some(credential.start());
     }
@@ -132,6 +145,24 @@ impl Handler<Undeclared> for Cluster {
         // With the last pass that uses it, the target ends, and its watches.
         std::mem::take(&mut self.following).cancel();
         self.state.send_replace(TargetState::Failed("it is declared no more".to_owned()));
+    }
+}
+
+impl Handler<Gain> for Cluster {
+    type Result = ();
+
+    fn handle(&mut self, Gain(slice, ownership): Gain, _: &mut Self::Context) {
+        tracing::info!(server = &*self.server, %slice, epoch = %ownership.epoch(), "cluster owned");
+        self.slices.insert(slice, ownership);
+    }
+}
+
+impl Handler<Lose> for Cluster {
+    type Result = ();
+
+    fn handle(&mut self, Lose(slice): Lose, _: &mut Self::Context) {
+        tracing::info!(server = &*self.server, %slice, "cluster no longer owned");
+        self.slices.remove(&slice);
     }
 }
 

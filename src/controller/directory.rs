@@ -307,8 +307,7 @@ impl Directory {
     pub(crate) async fn target(&self, key: &AppKey, server: &str) -> Result<Arc<Target>, String> {
         let name: Arc<str> = server.into();
         self.write(|book| book.applications.get_mut(key).map(|e| e.server = Some(server.to_owned())));
-        let entity = EntityId::ClusterSlice { server: name.clone(), slice: 0 };
-        let found = self.find(entity, |book| book.clusters.get(&name).cloned()).await;
+        let found = self.find(EntityId::cluster(server), |book| book.clusters.get(&name).cloned()).await;
         let mut state = found.ok_or_else(|| "it is moving to another replica".to_owned())?;
         let settled = state.wait_for(|s| !matches!(s, TargetState::Connecting));
         let Ok(settled) = tokio::time::timeout(CONNECTED, settled).await else {

@@ -34,7 +34,8 @@ impl MetricsPage {
     fn applications(&self, out: &mut String) {
         // Each application and each cluster is told of once, by whoever works on it.
         let mut apps = self.shared.home.apps().list();
-        apps.retain(|(_, app)| self.is_here(&server_of(&self.shared, app)));
+        let directory = &self.shared.directory;
+        apps.retain(|(key, app)| directory.application_elsewhere(key, &server_of(&self.shared, app)).is_none());
         let mut lines: Vec<String> = apps.iter().map(|(_, app)| app_info(app)).collect();
         lines.sort();
         head(out, "argocd_app_info", "Information about application.");
@@ -46,7 +47,7 @@ impl MetricsPage {
     }
 
     fn is_here(&self, server: &str) -> bool {
-        self.shared.directory.elsewhere(server).is_none()
+        self.shared.directory.cluster_elsewhere(server).is_none()
     }
 
     fn clusters(&self, out: &mut String) {
