@@ -36,6 +36,14 @@
 {{- printf "%s-etcd" (include "argosy.fullname" .) }}
 {{- end }}
 
+{{- define "argosy.dex.fullname" -}}
+{{- printf "%s-%s" (include "argosy.fullname" .) .Values.dex.name }}
+{{- end }}
+
+{{- define "argosy.dex.account" -}}
+{{- .Values.dex.serviceAccount.name | default (include "argosy.dex.fullname" .) }}
+{{- end }}
+
 {{- define "argosy.controller.account" -}}
 {{- .Values.controller.serviceAccount.name | default (include "argosy.controller.fullname" .) }}
 {{- end }}

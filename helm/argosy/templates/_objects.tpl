@@ -1,4 +1,4 @@
-{{- /* Objects that both the controller and the server have. All take
+{{- /* Objects that several components have. All take
 (dict "root" $ "own" its values, "name" the full name, "scaled" the kind that is scaled, "account" its account). */}}
 
 {{- define "argosy.account" }}
@@ -171,7 +171,7 @@ metadata:
   {{- include "argosy.metadata" (dict "root" .root "component" .own.name "name" .name) | nindent 2 }}
 rules:
   {{- toYaml .rules | nindent 2 }}
-  {{- with .own.roleRules }}
+  {{- with .own.roleRules | default list }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 ---

@@ -18,11 +18,35 @@
 {{- if and $many (not (include "argosy.etcd.endpoints" .)) }}
 {{- fail "more than one controller needs an etcd, or two would do the same work: set etcd.endpoints or etcd.bundled.enabled" }}
 {{- end }}
+{{- include "argosy.check.place" (dict "root" . "many" $many) }}
 {{- if and $etcd.auth.user (not $etcd.auth.existingSecret) }}
 {{- fail "etcd.auth.user needs a password: set etcd.auth.existingSecret" }}
 {{- end }}
 {{- if and (not $etcd.bundled.persistence.enabled) $etcd.bundled.enabled (gt (int $etcd.bundled.replicas) 1) }}
 {{- fail "a member of an etcd of three cannot come back without its data: set etcd.bundled.persistence.enabled or etcd.bundled.replicas=1" }}
+{{- end }}
+{{- end }}
+
+{{- /* Controllers are replaced one after the other, so where some agree in one place and some in another, both kinds
+would do all the work for a while. */}}
+{{- define "argosy.check.place" -}}
+{{- $root := .root }}
+{{- $name := include "argosy.controller.fullname" $root }}
+{{- $running := lookup "apps/v1" "StatefulSet" (include "argosy.namespace" $root) $name }}
+{{- if and $running (not $root.Values.etcd.addressesOnly) }}
+{{- $known := dict "endpoints" "" "prefix" "" }}
+{{- range $flag := (index $running.spec.template.spec.containers 0).args }}
+{{- range list "endpoints" "prefix" }}
+{{- $start := printf "--etcd-%s=" . }}
+{{- if hasPrefix $start $flag }}{{ $_ := set $known . (trimPrefix $start $flag) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- $endpoints := include "argosy.etcd.endpoints" $root }}
+{{- $differs := or (ne $known.endpoints $endpoints) (and $endpoints (ne $known.prefix $root.Values.etcd.prefix)) }}
+{{- $count := int $running.spec.replicas }}
+{{- if and $differs (gt $count 0) (or .many (gt $count 1)) }}
+{{- fail (printf "where controllers agree (etcd) can change only while there is one, before and after, or none: upgrade with controller.replicas=1 first, or scale the StatefulSet %s to 0; or, if only the addresses of the same etcd are new, set etcd.addressesOnly" $name) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -27,6 +27,12 @@ pub(crate) fn pods(all: &[Value]) -> Vec<(&str, &Value)> {
         .collect()
 }
 
+/// All containers of a Pod, those that run first included.
+pub(crate) fn containers(pod: &Value) -> Vec<&Value> {
+    let of = |field: &str| pod[field].as_array().into_iter().flatten();
+    of("initContainers").chain(of("containers")).collect()
+}
+
 /// The arguments of the first container of what has this name.
 pub(crate) fn arguments(all: &[Value], kind: &str, name: &str) -> anyhow::Result<Vec<String>> {
     let list = find(all, kind, name)?.pointer("/spec/template/spec/containers/0/args").and_then(Value::as_array);

@@ -1,9 +1,12 @@
 //! The life of a release on a real API server, and the product with exactly the rights
 //! that the chart gives it at home and `config/rbac` on a cluster that it manages.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use anyhow::{Context, ensure};
 use argosy_tests::argosy::Starter;
-use argosy_tests::tools::workspace;
+use argosy_tests::tools::{argosy_binary, workspace};
 use argosy_tests::{
     ApiClient, App, AppState, Argosy, ControlPlane, GitServer, Options, PATIENCE, TempFolder, config_map, eventually,
 };
@@ -50,8 +53,11 @@ fn values(plane: &ControlPlane) -> anyhow::Result<Value> {
     Ok(json!({
         "createClusterRoles": false,
         "etcd": {"bundled": {"enabled": true, "replicas": 1}},
+        "dex": {"enabled": true},
         "configs": {
             "cm": {
+                "url": "https://argosy.example.com",
+                "dex.config": "connectors: [{type: mockCallback, id: mock, name: Mock}]",
                 "cluster.inClusterEnabled": false,
                 "timeout.reconciliation": "2s",
                 "timeout.reconciliation.jitter": "0s",
@@ -85,7 +91,7 @@ async fn the_product_works_with_the_rights_of_a_release_and_no_others() -> anyho
     let release = ["argosy", chart, "--namespace", "argocd", "--values", &path];
     helm(&plane, &[&["install"], &release[..]].concat())?;
     plane.kubectl_text(&["wait", "--for=condition=Established", "--timeout=30s", "crd/applications.argoproj.io"])?;
-    let certificates = etcd_certificates(&plane)?;
+    let before = certificates(&plane)?;
 
     // As the Pods would, with a token of their account.
     let token = plane.service_account_token("argocd", "argosy-server")?;
@@ -114,15 +120,21 @@ async fn the_product_works_with_the_rights_of_a_release_and_no_others() -> anyho
     refused.wait_for(&client, "refused", PATIENCE, |state| state.message().contains(&words)).await?;
     refused.delete(&client).await?;
 
+    configure_dex(&plane, &files)?;
     through_the_api(&api, &plane, &repo.url_file()).await?;
     elsewhere(&api, &plane, &client, &repo.url_file()).await?;
 
     // An upgrade changes what it is told to and keeps the etcd's certificates.
     values["configs"]["cm"]["timeout.reconciliation"] = "3s".into();
     values["server"] = json!({"replicas": 3});
+    values["controller"] = json!({"replicas": 3});
     files.write("values.yaml", values.to_string())?;
+    // Three controllers that agree elsewhere would work beside the one that runs.
+    let refused = plane.helm(&[&["upgrade"], &release[..], &["--set", "etcd.prefix=/elsewhere"]].concat())?;
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(!refused.status.success() && words.contains("upgrade with controller.replicas=1 first"), "{words}");
     helm(&plane, &[&["upgrade"], &release[..]].concat())?;
-    ensure!(etcd_certificates(&plane)? == certificates, "a running etcd would be split");
+    ensure!(certificates(&plane)? == before, "a running etcd would be split, and Dex not be trusted");
     let replicas = ["-n", "argocd", "get", "deployment", "argosy-server", "-o", "jsonpath={.spec.replicas}"];
     assert_eq!(plane.kubectl_text(&replicas)?, "3");
     let second = repo.commit(&[("map.yaml", &config_map("deployed", "two"))])?;
@@ -156,7 +168,7 @@ async fn the_product_works_with_the_rights_of_a_release_and_no_others() -> anyho
 
 /// What the API writes at home: applications, credentials, settings, projects, events.
 async fn through_the_api(api: &ApiClient, plane: &ControlPlane, repository: &str) -> anyhow::Result<()> {
-    let made = app("made", plane, repository);
+    let made = app("made", plane, repository).set("/spec/syncPolicy", Value::Null);
     let send = |method, path: &'static str, body: Value| async move { api.send(method, path, &body).await?.ok() };
     send(Method::POST, "/api/v1/applications", made.manifest().clone()).await?;
     api.get("/api/v1/applications/made?refresh=normal").await?.ok()?;
@@ -173,8 +185,21 @@ async fn through_the_api(api: &ApiClient, plane: &ControlPlane, repository: &str
     let template = json!({"url": "https://git.example.com", "username": "bot", "password": "secret"});
     send(Method::POST, "/api/v1/repocreds", template).await?;
     api.delete("/api/v1/repocreds/https%3A%2F%2Fgit.example.com").await?.ok()?;
-    send(Method::POST, "/api/v1/projects", json!({"project": {"metadata": {"name": "made"}, "spec": {}}})).await?;
+    let project = |spec: Value| json!({"project": {"metadata": {"name": "made"}, "spec": spec}});
+    send(Method::POST, "/api/v1/projects", project(json!({}))).await?;
+    send(Method::PUT, "/api/v1/projects/made", project(json!({"description": "changed"}))).await?;
+    api.get("/api/v1/projects/made/events").await?.ok()?;
     api.delete("/api/v1/projects/made").await?.ok()?;
+    let set = |count: u8| {
+        let elements: Vec<Value> = (0..count).map(|number| json!({"name": format!("one-{number}")})).collect();
+        let template = json!({"metadata": {"name": "{{name}}"}, "spec": made.manifest()["spec"]});
+        json!({"metadata": {"name": "made"}, "spec": {"generators": [{"list": {"elements": elements}}], "template": template}})
+    };
+    send(Method::POST, "/api/v1/applicationsets", set(1)).await?;
+    send(Method::POST, "/api/v1/applicationsets?upsert=true", set(2)).await?;
+    api.get("/api/v1/applicationsets/made").await?.ok()?;
+    api.delete("/api/v1/applicationsets/made").await?.ok()?;
+    api.get("/api/v1/notifications/triggers").await?.ok()?;
     let clusters = api.get("/api/v1/clusters").await?.ok()?;
     ensure!(clusters["items"].as_array().is_some_and(|all| all.len() == 1), "{clusters}");
     let hosts = json!({"items": [{"serverName": "git.example.com", "certType": "ssh", "certSubType": "ssh-ed25519",
@@ -211,8 +236,24 @@ async fn elsewhere(
     Ok(())
 }
 
-/// The certificates of the bundled etcd, as they are stored.
-fn etcd_certificates(plane: &ControlPlane) -> anyhow::Result<String> {
-    let secrets = ["-n", "argocd", "get", "secret", "argosy-etcd-server", "argosy-etcd-client"];
-    plane.kubectl_text(&[&secrets[..], &["-o", "jsonpath={.items[*].data}"]].concat())
+/// The certificates of the bundled etcd and of Dex, as they are stored.
+fn certificates(plane: &ControlPlane) -> anyhow::Result<String> {
+    let secrets = ["argosy-etcd-server", "argosy-etcd-client", "argocd-dex-server-tls"];
+    let get = [&["-n", "argocd", "get", "secret"], &secrets[..], &["-o", "jsonpath={.items[*].data}"]];
+    plane.kubectl_text(&get.concat())
+}
+
+/// The configuration of Dex is written with the rights of its account, for its owner alone.
+fn configure_dex(plane: &ControlPlane, files: &TempFolder) -> anyhow::Result<()> {
+    let token = plane.service_account_token("argocd", "argosy-dex-server")?;
+    let (kubeconfig, path) = (plane.kubeconfig_for_token(&token)?, files.join("dex.yaml"));
+    let mut command = Command::new(argosy_binary()?);
+    command.arg("dex-config").arg("--kubeconfig").arg(kubeconfig).arg("--output").arg(&path);
+    let output = command.env("TMPDIR", "/etc/dex/tls").output().context("running argosy")?;
+    ensure!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let written: Value = serde_saphyr::from_str(&std::fs::read_to_string(&path)?).context("Dex reads YAML")?;
+    ensure!(written["issuer"] == "https://argosy.example.com/api/dex", "{written}");
+    ensure!(written["web"]["tlsCert"] == "/etc/dex/tls/tls.crt", "{written}");
+    ensure!(std::fs::metadata(&path)?.permissions().mode() & 0o777 == 0o600, "it has secrets in it");
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! What the chart makes of values, and that an API server takes all of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -10,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::chart::{documents, examples, folder, helm, template};
-use crate::documents::{arguments, find, has, pods};
+use crate::documents::{arguments, containers, find, has, pods};
 
 /// Kinds of others that the chart makes objects of, as far as an API server must know them.
 const FOREIGN: [(&str, &str, &str, &str); 3] = [
@@ -103,17 +104,18 @@ fn pods_are_nobodys_and_write_nowhere() -> anyhow::Result<()> {
             ensure!(security["runAsNonRoot"] == true && security["runAsUser"] == 65532, "{name}, {who}: {security}");
             ensure!(security["seccompProfile"]["type"] == "RuntimeDefault", "{name}, {who}: {security}");
             ensure!(!pod["topologySpreadConstraints"].as_array().context("spread")?.is_empty(), "{name}, {who}");
-            for container in pod["containers"].as_array().context("containers")? {
+            for container in containers(pod) {
                 let security = &container["securityContext"];
                 ensure!(security["readOnlyRootFilesystem"] == true, "{name}, {who}: {security}");
                 ensure!(security["allowPrivilegeEscalation"] == false, "{name}, {who}: {security}");
                 ensure!(security["capabilities"] == json!({"drop": ["ALL"]}), "{name}, {who}: {security}");
-                for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
-                    ensure!(container[probe]["httpGet"]["path"].is_string(), "{name}, {who} has no {probe}");
-                }
                 let resources = &container["resources"];
                 ensure!(resources["requests"]["cpu"].is_string(), "{name}, {who}: {resources}");
                 ensure!(resources["limits"]["memory"].is_string(), "{name}, {who}: {resources}");
+            }
+            for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+                let probed = &pod["containers"][0][probe]["httpGet"]["path"];
+                ensure!(probed.is_string(), "{name}, {who} has no {probe}");
             }
         }
         for workload in all.iter().filter(|d| d["kind"] == "Deployment" || d["kind"] == "StatefulSet") {
@@ -217,23 +219,27 @@ fn nothing_of_an_argo_cd_beside_it_is_touched() -> anyhow::Result<()> {
 
 #[test]
 fn the_program_knows_every_flag_that_it_is_given() -> anyhow::Result<()> {
+    let mut roles = BTreeMap::new();
     for (name, path) in examples()? {
         let all = documents(&template("argocd", &["--values", &path])?)?;
-        for (kind, role) in [("StatefulSet", "controller"), ("Deployment", "server")] {
-            let is_it =
-                |d: &&Value| d["kind"] == kind && d["metadata"]["labels"]["app.kubernetes.io/component"] == role;
-            let workload = all.iter().find(is_it).with_context(|| format!("{name} has no {role}"))?;
-            let flags = arguments(&all, kind, workload["metadata"]["name"].as_str().context("a name")?)?;
-            let help = Command::new(argosy_binary()?).args([role, "--help"]).output().context("running argosy")?;
-            let help = String::from_utf8_lossy(&help.stdout).into_owned();
-            ensure!(flags.first().is_some_and(|first| first == role), "{flags:?}");
-            for flag in &flags[1..] {
-                let flag = flag.split('=').next().unwrap_or_default();
-                ensure!(
-                    help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
-                    "{role} has no {flag}"
-                );
+        for container in pods(&all).into_iter().flat_map(|(_, pod)| containers(pod)) {
+            if !container["image"].as_str().is_some_and(|image| image.starts_with("argosy:")) {
+                continue;
             }
+            let arguments = container["args"].as_array().with_context(|| format!("{name}: a role is an argument"))?;
+            let mut arguments = arguments.iter().filter_map(Value::as_str);
+            let role = arguments.next().context("a role")?.to_owned();
+            let flags: &mut BTreeSet<String> = roles.entry(role).or_default();
+            flags.extend(arguments.filter_map(|argument| argument.split('=').next()).map(str::to_owned));
+        }
+    }
+    ensure!(roles.keys().eq(["controller", "dex-config", "server"]), "{roles:?}");
+    for (role, flags) in roles {
+        let help = Command::new(argosy_binary()?).args([&role, "--help"]).output().context("running argosy")?;
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        for flag in flags {
+            let is_known = help.split(|c: char| c.is_whitespace() || c == '[').any(|word| word == flag);
+            ensure!(is_known, "{role} has no {flag}:\n{help}");
         }
     }
     Ok(())

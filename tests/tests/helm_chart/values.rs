@@ -178,6 +178,7 @@ fn a_mistyped_value_is_refused_with_its_place() -> anyhow::Result<()> {
         ("controller.autoscaling.enabled=true", "more than one controller needs an etcd"),
         ("etcd.auth.user=a", "set etcd.auth.existingSecret"),
         ("server.ingress.enabled=true", "server.ingress needs a host"),
+        ("dex.enabled=true", "dex.enabled needs the settings dex.config and url"),
         ("server.certificate.enabled=true", "server.certificate needs a name"),
     ];
     for (set, words) in refused {
