@@ -14,6 +14,9 @@
 {{- if and $etcd.bundled.enabled $etcd.endpoints }}
 {{- fail "etcd.endpoints and etcd.bundled.enabled exclude each other: controllers agree in one etcd" }}
 {{- end }}
+{{- if and (not $etcd.tls.existingSecret) (contains "https://" (join "," $etcd.endpoints)) }}
+{{- fail "etcd.endpoints with https need the authority of their certificates: set etcd.tls.existingSecret" }}
+{{- end }}
 {{- $many := or .Values.controller.autoscaling.enabled (gt (int .Values.controller.replicas) 1) }}
 {{- if and $many (not (include "argosy.etcd.endpoints" .)) }}
 {{- fail "more than one controller needs an etcd, or two would do the same work: set etcd.endpoints or etcd.bundled.enabled" }}
@@ -87,7 +90,10 @@ would do all the work for a while. */}}
 
 {{- /* `true` where the API is served without TLS. */}}
 {{- define "argosy.server.insecure" -}}
-{{- if eq (toString (index .Values.configs.params "server.insecure")) "true" }}true{{ end }}
+{{- $args := .Values.server.extraArgs }}
+{{- if or (has "--insecure" $args) (has "--insecure=true" $args) }}true
+{{- else if eq (toString (index .Values.configs.params "server.insecure")) "true" }}true
+{{- end }}
 {{- end }}
 
 {{- define "argosy.server.scheme" -}}

@@ -195,13 +195,25 @@ fn settings_arrive_as_they_were_written() -> anyhow::Result<()> {
     assert_eq!(text("argocd-server-tls", "tls.crt")?, "c");
     let cluster: Value = serde_json::from_str(&text("argocd-cluster-west", "config")?)?;
     ensure!(cluster["tlsClientConfig"]["caData"] == "bm9uZQ==", "{cluster}");
-    // Without TLS the probes go without it, too.
-    let server = find(&all, "Deployment", "argosy-argocd-server")?;
-    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
-        let probe = &server["spec"]["template"]["spec"]["containers"][0][probe];
-        ensure!(probe["httpGet"]["scheme"] == "HTTP", "{probe}");
-    }
     ensure!(has(&all, "ConfigMap", "extra") && has(&all, "ConfigMap", "extra-text"), "objects of one's own");
+    Ok(())
+}
+
+#[test]
+fn probes_speak_as_the_server_does() -> anyhow::Result<()> {
+    let cases = [
+        ("global.domain=", "HTTPS"),
+        ("configs.params.server\\.insecure=true", "HTTP"),
+        ("configs.params.server\\.insecure=false", "HTTPS"),
+        ("server.extraArgs={--insecure}", "HTTP"),
+    ];
+    for (set, scheme) in cases {
+        let all = documents(&template("argocd", &["--set", set])?)?;
+        let server = &find(&all, "Deployment", "argosy-server")?["spec"]["template"]["spec"]["containers"][0];
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+            ensure!(server[probe]["httpGet"]["scheme"] == scheme, "{set}: {}", server[probe]);
+        }
+    }
     Ok(())
 }
 

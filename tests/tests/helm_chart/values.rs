@@ -176,6 +176,7 @@ fn a_mistyped_value_is_refused_with_its_place() -> anyhow::Result<()> {
         ("configs.clusterCredentials.a.server=x", "'/configs/clusterCredentials/a': missing property 'config'"),
         ("controller.replicas=3", "more than one controller needs an etcd"),
         ("controller.autoscaling.enabled=true", "more than one controller needs an etcd"),
+        ("etcd.endpoints={https://a:2379}", "set etcd.tls.existingSecret"),
         ("etcd.auth.user=a", "set etcd.auth.existingSecret"),
         ("server.ingress.enabled=true", "server.ingress needs a host"),
         ("dex.enabled=true", "dex.enabled needs the settings dex.config and url"),
