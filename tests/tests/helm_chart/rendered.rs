@@ -43,6 +43,14 @@ async fn an_api_server_takes_every_example_without_a_warning() -> anyhow::Result
         plane.kubectl_text(&["create", "namespace", namespace])?;
     }
     let files = TempFolder::new("rendered")?;
+    let apply = |name: &str, text: &str| {
+        let file = files.write(&format!("{name}.yaml"), text)?;
+        let file = file.to_str().context("UTF-8")?;
+        let output = plane.kubectl(&["apply", "--server-side", "--validate=strict", "--filename", file])?;
+        let [said, warned] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        ensure!(output.status.success(), "{name}: {warned}");
+        Ok((said, warned))
+    };
     let chart = folder();
     let chart = chart.to_str().context("UTF-8")?;
     helm(&["lint", "--strict", chart])?;
@@ -54,15 +62,14 @@ async fn an_api_server_takes_every_example_without_a_warning() -> anyhow::Result
         plane.kubectl_text(&["label", "namespace", &namespace, strictest])?;
         helm(&["lint", "--strict", chart, "--namespace", &namespace, "--values", &path])?;
         let text = template(&namespace, &["--values", &path])?;
-        let file = files.write(&format!("{name}.yaml"), &text)?;
-        let file = file.to_str().context("UTF-8")?;
-        let output = plane.kubectl(&["apply", "--server-side", "--validate=strict", "--filename", file])?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() && said.trim().is_empty(), "{name}: {said}");
-        let count = documents(&text)?.len();
-        let lines = String::from_utf8_lossy(&output.stdout).lines().count();
-        ensure!(lines == count && count >= 15, "{name}: of {count} documents {lines} were applied");
+        let (said, warned) = apply(&name, &text)?;
+        ensure!(!warned.contains("Warning"), "{name}: {warned}");
+        let (wanted, count) = (documents(&text)?.len(), said.lines().count());
+        ensure!(wanted == count && count >= 15, "{name}: of {wanted} documents {count} were applied");
     }
+    let less = ["--set", "createClusterRoles=false,server.containerSecurityContext.allowPrivilegeEscalation=true"];
+    let (_, warned) = apply("less", &template("chart-small", &less)?)?;
+    ensure!(warned.contains("would violate PodSecurity"), "nobody looks at Pods: {warned}");
     // Two examples know namespaces with applications by their names, or by patterns. What
     // the API server knows of roles comes by its watches.
     eventually(PATIENCE, || async { RIGHTS.iter().try_for_each(|case| right(plane, case)) }).await;

@@ -14,8 +14,17 @@ use crate::chart;
 const MARK: &str = "<!-- From here on made of values.yaml: UPDATE=1 cargo test -p argosy-tests --test helm_chart -->\n";
 
 /// Maps that may hold more than the chart knows: settings, and Kubernetes' own.
-const OPEN: &[&str] = &["cm", "params", "rbac", "securityContext", "containerSecurityContext", "resources"];
-const OPEN_TOO: &[&str] = &["deploymentStrategy", "behavior", "nodeSelector"];
+const OPEN: &[&str] = &[
+    "cm",
+    "params",
+    "rbac",
+    "securityContext",
+    "containerSecurityContext",
+    "resources",
+    "deploymentStrategy",
+    "behavior",
+    "nodeSelector",
+];
 
 /// One value.
 #[derive(Debug)]
@@ -152,7 +161,7 @@ fn sections(schema: &mut Value, path: &mut Vec<String>, typed: &BTreeSet<Vec<Str
         return Ok(());
     }
     let name = path.last().cloned().unwrap_or_default();
-    let is_open = OPEN.contains(&name.as_str()) || OPEN_TOO.contains(&name.as_str());
+    let is_open = OPEN.contains(&name.as_str());
     ensure!(is_open || schema["additionalProperties"] == false, "{} takes mistyped values", path.join("."));
     let properties = schema["properties"].as_object_mut();
     for (key, schema) in properties.with_context(|| format!("{} is no value", path.join(".")))? {
