@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Up(Box<Up>),
     /// Prints the configuration of Dex that the settings make, for a Dex that runs
     /// beside Argosy. It has secrets in it.
-    DexConfig(Box<HomeArgs>),
+    DexConfig(Box<DexConfig>),
     /// Serves a Kubernetes cluster whose API is real and whose Pods are simulated, for
     /// trying and testing, until it is told to end.
     Sandbox(Box<Sandbox>),
@@ -144,6 +144,16 @@ pub(crate) struct Server {
     pub(crate) metrics_address: SocketAddr,
     #[command(flatten)]
     pub(crate) api: Api,
+}
+
+/// Where the settings are, and where the configuration of Dex goes.
+#[derive(Args, Debug)]
+pub(crate) struct DexConfig {
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// File to write it to, for its owner alone, in place of the standard output.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Everything in one process. The environment's kubeconfig counts for nothing here:

@@ -22,7 +22,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Controller(options) => controller::run(*options),
         Command::Server(options) => server::run(*options),
         Command::Up(options) => up::run(*options),
-        Command::DexConfig(home) => dex_config::run(&home),
+        Command::DexConfig(options) => dex_config::run(&options),
         Command::Sandbox(options) => sandbox::run(*options),
         Command::Admin(command) => admin::run(command),
     }
