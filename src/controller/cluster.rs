@@ -5,7 +5,8 @@
 //! It accepts a connection, or the news that there is none, from its Credential
 //! actor, and wakes the applications that a change concerns.
 //!
-//! Promises. A target is given out only when the live state has seen every kind
+//! Promises. When the slice is taken away or the lease runs out, the connection
+//! is closed in the same moment, with every request and watch. A target is given out only when the live state has seen every kind
 //! once, so nothing is taken for missing that was not listed yet. A change wakes
 //! only the applications it concerns, each once per batch. New settings and new
 //! credentials are taken over in place.
@@ -29,7 +30,7 @@ pub(crate) use target::{Target, TargetState};
 
 use crate::bell::Wake;
 use crate::context::Shared;
-use crate::credential::Credential;
+use crate::credential::{Credential, LetGo, Standing};
 use argosy_engine::refresh::Level;
 
 /// One cluster.
@@ -46,17 +47,20 @@ pub(crate) struct Cluster {
 /// The credential works: this is the way to the cluster.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Connected(pub(crate) Connection);
+pub(crate) struct Connected {
+    pub(crate) connection: Connection,
+    pub(crate) standing: Arc<Standing>,
+}
 
 /// There is no way to the cluster, for this reason.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Unreachable(pub(crate) String);
 
-/// The cluster is declared no more.
+/// The connection is closed and there is none to come, for this reason.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Undeclared;
+pub(crate) struct Ended(pub(crate) String);
 
 /// The slice belongs to another replica, or to nobody.
 #[derive(Message)]
@@ -82,7 +86,7 @@ impl Actor for Cluster {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         tracing::info!(server = &*self.server, epoch = %self.ownership.epoch(), "cluster owned");
-        let credential = Credential::new(self.shared.clone(), self.server.clone(), ctx.address());
+        let credential = Credential::new(self.shared.clone(), self.server.clone(), &self.ownership, ctx.address());
         self.credential = Some(credential.start());
     }
 
@@ -94,9 +98,12 @@ impl Actor for Cluster {
 impl Handler<Connected> for Cluster {
     type Result = ();
 
-    fn handle(&mut self, Connected(connection): Connected, ctx: &mut Self::Context) {
-        let opening = target::open(self.shared.clone(), self.server.clone(), connection);
-        ctx.spawn(opening.into_actor(self).map(|opened, actor, _| match opened {
+    fn handle(&mut self, Connected { connection, standing }: Connected, ctx: &mut Self::Context) {
+        tokio::spawn(close_when_lost(self.ownership.clone(), connection.clone()));
+        let opening = target::open(self.shared.clone(), self.server.clone(), connection.clone(), standing);
+        ctx.spawn(opening.into_actor(self).map(move |opened, actor, _| match opened {
+            // Whoever closed it has told why.
+            _ if connection.is_closed() => {}
             Ok(target) => {
                 follow::start(actor.shared.clone(), target.clone(), actor.following.clone());
                 actor.state.send_replace(TargetState::Ready(target));
@@ -114,6 +121,15 @@ impl Handler<Connected> for Cluster {
     }
 }
 
+/// The owner's stop: no request leaves after the right to it is gone, however
+/// busy the actors are.
+async fn close_when_lost(right: Ownership, connection: Connection) {
+    tokio::select! {
+        () = right.revoked() => connection.close(),
+        () = connection.closed() => {}
+    }
+}
+
 impl Handler<Unreachable> for Cluster {
     type Result = ();
 
@@ -125,13 +141,12 @@ impl Handler<Unreachable> for Cluster {
     }
 }
 
-impl Handler<Undeclared> for Cluster {
+impl Handler<Ended> for Cluster {
     type Result = ();
 
-    fn handle(&mut self, _: Undeclared, _: &mut Self::Context) {
-        // With the last pass that uses it, the target ends, and its watches.
+    fn handle(&mut self, Ended(reason): Ended, _: &mut Self::Context) {
         std::mem::take(&mut self.following).cancel();
-        self.state.send_replace(TargetState::Failed("it is declared no more".to_owned()));
+        self.state.send_replace(TargetState::Failed(reason));
     }
 }
 
@@ -140,6 +155,10 @@ impl Handler<Release> for Cluster {
 
     fn handle(&mut self, _: Release, ctx: &mut Self::Context) {
         self.state.send_replace(TargetState::Failed("it belongs to another replica".to_owned()));
+        if let Some(credential) = self.credential.take() {
+            #[expect(clippy::disallowed_methods, reason = "one per slice that is lost")]
+            credential.do_send(LetGo);
+        }
         ctx.stop();
     }
 }

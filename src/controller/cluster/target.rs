@@ -7,6 +7,7 @@ use argosy_cluster::{Applier, Connection, Discovery, FilterRule, LiveOptions, Li
 use argosy_home::Settings;
 
 use crate::context::Shared;
+use crate::credential::Standing;
 use crate::normalizers;
 
 /// Everything about one connected cluster. Reading it takes no message: it is
@@ -18,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) live: LiveState,
     pub(crate) applier: Applier,
     pub(crate) version: String,
+    /// What its owner's credential is.
+    pub(crate) standing: Arc<Standing>,
 }
 
 /// How a cluster is doing.
@@ -45,8 +48,14 @@ impl Target {
     }
 }
 
-/// Reads discovery, starts the watches and waits until all are through.
-pub(super) async fn open(shared: Arc<Shared>, server: Arc<str>, connection: Connection) -> Result<Arc<Target>, String> {
+/// Reads discovery, starts the watches and waits until all are through, or the
+/// connection is closed.
+pub(super) async fn open(
+    shared: Arc<Shared>,
+    server: Arc<str>,
+    connection: Connection,
+    standing: Arc<Standing>,
+) -> Result<Arc<Target>, String> {
     let version = connection.server_version().await.map_err(|e| argosy_render::report(&e))?;
     let discovery = Discovery::new(connection.clone());
     discovery.refresh().await.map_err(|e| argosy_render::report(&e))?;
@@ -59,11 +68,14 @@ pub(super) async fn open(shared: Arc<Shared>, server: Arc<str>, connection: Conn
         options(&shared, &settings),
         coverage(&shared, &settings, &server),
     );
-    live.synced().await;
+    tokio::select! {
+        () = live.synced() => {}
+        () = connection.closed() => return Err("the connection has been closed".to_owned()),
+    }
     let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));
     let version = version.git_version;
     tracing::info!(server = &*server, version, "cluster connected");
-    Ok(Arc::new(Target { server: server.to_string(), discovery, openapi, live, applier, version }))
+    Ok(Arc::new(Target { server: server.to_string(), discovery, openapi, live, applier, version, standing }))
 }
 
 /// How objects are read under the settings.
