@@ -55,6 +55,11 @@ impl Call {
         Self { method, content_type, body: Bytes::from(body.to_string()), ..Self::get(path, Priority::Apply) }
     }
 
+    pub(crate) fn urgent(mut self) -> Self {
+        self.priority = Priority::Interactive;
+        self
+    }
+
     pub(crate) fn accept(mut self, accept: &'static str) -> Self {
         self.accept = accept;
         self

@@ -203,6 +203,31 @@ impl ClusterConfig {
         }
     }
 
+    /// The same cluster, reached in the same way, as the bearer of a token.
+    ///
+    /// # Errors
+    /// As [`Self::to_kube`], and [`Error::Config`] for a connection that already
+    /// acts as somebody else.
+    pub fn with_token(&self, token: &Secret<String>) -> Result<Self> {
+        let mut config = self.anonymous()?;
+        let unusable = |_| Error::Config("the token does not form a credential".to_owned());
+        config.auth_info = serde_json::from_value(json!({"token": token.expose()})).map_err(unusable)?;
+        Ok(Self { credential: Credential::Resolved(Box::new(config)), ..self.clone() })
+    }
+
+    /// The same cluster, reached in the same way, as nobody.
+    ///
+    /// # Errors
+    /// As [`Self::with_token`].
+    pub(crate) fn anonymous(&self) -> Result<kube::Config> {
+        let mut config = self.to_kube()?;
+        if config.auth_info.impersonate.is_some() {
+            return Err(Error::Config("the credential acts as somebody else".to_owned()));
+        }
+        config.auth_info = kube::config::AuthInfo::default();
+        Ok(config)
+    }
+
     /// Whether the cluster is looked at one namespace at a time.
     pub fn is_namespaced(&self) -> bool {
         !self.namespaces.is_empty()

@@ -1,37 +1,41 @@
 //! The way to one cluster.
 //!
 //! All requests pass [`Connection::send`]: budget, timeout, retry of what may be
-//! retried, metrics, errors made safe. The clients stand behind an [`ArcSwap`]:
+//! retried, metrics, errors made safe. The clients stand behind an [`ArcSwapOption`]:
 //! [`Connection::swap`] proves a new credential and puts it in place; requests
 //! under way end on the old one, watches are told and move over by themselves.
+//! A request that the cluster refuses to authenticate is repeated once with a
+//! newer credential, waiting for one where somebody [sees to
+//! that](Connection::refusals). [`Connection::close`] ends everything at once.
+
+mod renewal;
+mod reply;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use arc_swap::ArcSwapOption;
+use http::{Method, Response, StatusCode};
 use kube::client::Body;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::budget::{Budget, Permit, Priority};
 use crate::call::Call;
 use crate::config::ClusterConfig;
-use crate::error::{ApiStatus, Error, Result, from_kube};
+use crate::error::{Error, Result, from_kube};
+use crate::stream::Stream;
 use crate::transport::{self, Lanes};
 
-/// Largest answer read into memory, in bytes: a page of 500 large objects.
-const LARGEST_ANSWER: usize = 512 << 20;
+pub use renewal::Draining;
+pub(crate) use reply::{Reply, cut_short, read};
+
 /// Attempts at a request that may be repeated.
 const ATTEMPTS: u32 = 5;
-/// Least time between two questions to an exec plugin.
-const RENEWAL: Duration = Duration::from_secs(30);
 /// Attempts of a whole call, waits included.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -45,12 +49,16 @@ pub struct Connection {
 struct Shared {
     server: String,
     host: String,
-    lanes: ArcSwap<Lanes>,
+    /// `None` once closed.
+    lanes: ArcSwapOption<Lanes>,
     generation: watch::Sender<u64>,
     budget: Arc<Budget>,
     seed: u64,
     /// When the credential was last put in place.
     renewed: tokio::sync::Mutex<Option<Instant>>,
+    /// The latest generation the cluster has refused to authenticate.
+    refused: watch::Sender<Option<u64>>,
+    closed: CancellationToken,
 }
 
 /// Whom to be in the cluster's eyes.
@@ -58,16 +66,6 @@ struct Shared {
 pub(crate) struct Impersonation {
     pub(crate) user: String,
     pub(crate) groups: Vec<String>,
-}
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) etag: Option<String>,
-    /// Texts of `Warning` headers.
-    pub(crate) warnings: Vec<String>,
-    pub(crate) body: Bytes,
 }
 
 /// The API server's version.
@@ -96,55 +94,52 @@ impl Connection {
         let shared = Shared {
             server: config.server.clone(),
             host,
-            lanes: ArcSwap::from_pointee(lanes),
+            lanes: ArcSwapOption::from_pointee(lanes),
             generation: watch::Sender::new(0),
             budget,
             seed,
             renewed: tokio::sync::Mutex::default(),
+            refused: watch::Sender::default(),
+            closed: CancellationToken::new(),
         };
         Ok(Self { shared: Arc::new(shared), acting_as: None })
     }
 
-    /// Proves a new configuration against the cluster, then works with it. On an
-    /// error the old one stays in place.
-    ///
+    /// Ends everything at once, for all clones: requests and streams under way are
+    /// cut off, further ones fail, clients given out are out of reach and end with
+    /// their owners.
+    pub fn close(&self) {
+        self.shared.closed.cancel();
+        self.shared.lanes.store(None);
+    }
+
+    fn lanes(&self) -> Result<Arc<Lanes>> {
+        self.shared.lanes.load_full().ok_or(Error::Closed)
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.is_cancelled()
+    }
+
+    /// Returns when the connection is closed.
+    pub async fn closed(&self) {
+        self.shared.closed.cancelled().await;
+    }
+
     /// # Errors
-    /// As [`Self::connect`], and whatever the cluster says to the new identity.
-    pub async fn swap(&self, config: &ClusterConfig) -> Result<()> {
-        let lanes = Lanes::build(config.to_kube()?).await?;
-        let response = tokio::time::timeout(Duration::from_secs(15), lanes.calls.send(proof()?))
-            .await
-            .map_err(|_| Error::Timeout(Duration::from_secs(15)))?
-            .map_err(|e| from_kube(&e))?;
-        match response.status() {
-            StatusCode::UNAUTHORIZED => return Err(Error::Credential("the cluster refuses it".to_owned())),
-            status if status.is_server_error() => {
-                read(response).await?;
-            }
-            // 403 and 404 too: somebody we are, whether or not we may ask who.
-            _ => {}
+    /// [`Error::Closed`], or those of the work.
+    pub(crate) async fn unless_closed<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.shared.closed.cancelled() => Err(Error::Closed),
+            done = work => done,
         }
-        self.put(lanes).await;
-        Ok(())
     }
 
-    async fn put(&self, lanes: Lanes) {
-        *self.shared.renewed.lock().await = Some(Instant::now());
-        self.shared.lanes.store(Arc::new(lanes));
-        self.shared.generation.send_modify(|generation| *generation += 1);
-    }
-
-    /// After a 401: asks the exec plugin for another credential, unless it was
-    /// asked a moment ago. kube does so itself only for tokens that say when
-    /// they end. True when there is a new one.
-    async fn renew(&self) -> Result<bool> {
-        let lanes = self.shared.lanes.load_full();
-        let recently = |at: Instant| at.elapsed() < RENEWAL;
-        if lanes.config.auth_info.exec.is_none() || self.shared.renewed.lock().await.is_some_and(recently) {
-            return Ok(false);
-        }
-        self.put(Lanes::build(lanes.config.clone()).await?).await;
-        Ok(true)
+    /// A body that ends with an error when the connection is closed.
+    pub(crate) fn guard(&self, body: Body) -> Stream {
+        Stream { body, closed: self.shared.closed.clone() }
     }
 
     /// The same cluster, as somebody else. There is no way back to the own
@@ -179,7 +174,7 @@ impl Connection {
     /// As [`Self::connect`].
     pub async fn kube(&self) -> Result<kube::Client> {
         match &self.acting_as {
-            None => Ok(self.shared.lanes.load().calls.clone()),
+            None => Ok(self.lanes()?.calls.clone()),
             Some(_) => self.upgradable().await,
         }
     }
@@ -190,7 +185,7 @@ impl Connection {
     /// # Errors
     /// As [`Self::connect`].
     pub async fn upgradable(&self) -> Result<kube::Client> {
-        let mut config = self.shared.lanes.load().config.clone();
+        let mut config = self.lanes()?.config.clone();
         if let Some(identity) = &self.acting_as {
             config.auth_info.impersonate = Some(identity.user.clone());
             config.auth_info.impersonate_groups = Some(identity.groups.clone());
@@ -224,18 +219,28 @@ impl Connection {
     /// Sends a call, repeating it where that is safe: always after a 429 (the
     /// server did nothing), for reads also when the server was not there.
     pub(crate) async fn send(&self, call: &Call) -> Result<Reply> {
+        self.unless_closed(self.send_open(call)).await
+    }
+
+    async fn send_open(&self, call: &Call) -> Result<Reply> {
         let started = Instant::now();
         let mut backoff =
             Backoff::new(Duration::from_millis(200), Duration::from_secs(8), self.shared.seed ^ started_seed(call));
-        let mut attempt = 1;
+        let (mut attempt, mut unknown) = (1, false);
         loop {
+            let generation = *self.shared.generation.borrow();
             let error = match self.attempt(call).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
             let refused = error.code() == Some(429);
-            let renewed = error.code() == Some(401) && self.renew().await?;
-            let repeat = refused || renewed || (call.method == Method::GET && error.is_transient());
+            let unauthenticated = error.code() == Some(401);
+            let renewed = unauthenticated && !std::mem::replace(&mut unknown, true) && self.renew(generation).await?;
+            if renewed && attempt < ATTEMPTS {
+                attempt += 1;
+                continue;
+            }
+            let repeat = refused || (call.method == Method::GET && error.is_transient());
             if !repeat || attempt == ATTEMPTS || started.elapsed() > PATIENCE {
                 return Err(error);
             }
@@ -255,7 +260,7 @@ impl Connection {
     async fn attempt(&self, call: &Call) -> Result<Reply> {
         let permit = self.permit(call).await;
         let started = Instant::now();
-        let lanes = self.shared.lanes.load_full();
+        let lanes = self.lanes()?;
         let request = call.request(self.acting_as.as_deref())?;
         let whole = async {
             let response = lanes.calls.send(request).await.map_err(|e| from_kube(&e))?;
@@ -269,10 +274,16 @@ impl Connection {
 
     /// Opens a stream whose end is not waited for. `lane` spreads streams over
     /// connections. The permit is given back once the answer has begun.
-    pub(crate) async fn open(&self, call: &Call, lane: usize) -> Result<Response<Body>> {
+    pub(crate) async fn open(&self, call: &Call, lane: usize) -> Result<Response<Stream>> {
+        let response = self.unless_closed(self.begin(call, lane)).await?;
+        Ok(response.map(|body| self.guard(body)))
+    }
+
+    async fn begin(&self, call: &Call, lane: usize) -> Result<Response<Body>> {
+        let generation = *self.shared.generation.borrow();
         let permit = self.permit(call).await;
         let started = Instant::now();
-        let lanes = self.shared.lanes.load_full();
+        let lanes = self.lanes()?;
         let lane = &lanes.watches[(lane / transport::WATCHES_PER_LANE) % lanes.watches.len()];
         let request = call.request(self.acting_as.as_deref())?;
         let begun = async {
@@ -291,7 +302,7 @@ impl Connection {
             }
             // The caller tries again, with the new one.
             Err(error) if error.code() == Some(401) => {
-                self.renew().await?;
+                self.renew(generation).await?;
             }
             _ => {}
         }
@@ -333,41 +344,6 @@ impl Connection {
     }
 }
 
-/// Asks the cluster who we are: needs no permission beyond being somebody.
-fn proof() -> Result<http::Request<Body>> {
-    let review = serde_json::json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-    Call::write(Method::POST, path, crate::call::JSON, &review).request(None)
-}
-
-pub(crate) async fn read(response: Response<Body>) -> Result<Reply> {
-    let (parts, body) = response.into_parts();
-    let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|e| too_large_or(&*e))?.to_bytes();
-    let header = |name| parts.headers.get(name).and_then(|v| v.to_str().ok());
-    if !parts.status.is_success() && parts.status != StatusCode::NOT_MODIFIED {
-        let retry_after = header(header::RETRY_AFTER).and_then(|s| s.parse().ok()).map(Duration::from_secs);
-        return Err(Error::Api(ApiStatus::read(parts.status.as_u16(), retry_after, &body)));
-    }
-    let warnings = parts.headers.get_all(header::WARNING).iter().filter_map(|v| warning(v.to_str().ok()?)).collect();
-    Ok(Reply { status: parts.status, etag: header(header::ETAG).map(str::to_owned), warnings, body })
-}
-
-fn too_large_or(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
-    if error.is::<http_body_util::LengthLimitError>() { Error::TooLarge(LARGEST_ANSWER) } else { from_kube(error) }
-}
-
-/// An error answer without a body that says so.
-pub(crate) fn cut_short() -> Error {
-    Error::Unreachable("the answer was cut short".to_owned())
-}
-
-/// The text of `299 - "text"`.
-fn warning(header: &str) -> Option<String> {
-    let quoted = header.splitn(3, ' ').nth(2)?;
-    let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    Some(text.replace("\\\"", "\"").replace("\\\\", "\\"))
-}
-
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::Api(status) => status.retry_after,
@@ -381,11 +357,4 @@ fn started_seed(call: &Call) -> u64 {
     let mut hasher = DefaultHasher::new();
     call.path.hash(&mut hasher);
     hasher.finish()
-}
-
-impl Reply {
-    /// The answer as a JSON value.
-    pub(crate) fn value(&self, what: &'static str) -> Result<Value> {
-        serde_json::from_slice(&self.body).map_err(|source| Error::Decode { what, source })
-    }
 }

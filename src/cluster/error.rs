@@ -25,6 +25,9 @@ pub enum Error {
     /// The credential could not be obtained (exec plugin, token file).
     #[error("cannot obtain the cluster's credential: {0}")]
     Credential(String),
+    /// The connection was given up meanwhile: its cluster was taken out or away.
+    #[error("the connection to the cluster has been closed")]
+    Closed,
     /// No answer in time.
     #[error("no answer from the cluster within {0:?}")]
     Timeout(Duration),

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`config`] | how a cluster is reached and as whom, read from a cluster Secret |
 //! | [`connection`] | the clients; every request of this crate goes through it, and so through the [`budget`] |
+//! | [`fence`] | credentials that exist for one epoch, and their removal |
 //! | [`discovery`] | which kinds are served, followed as they come and go |
 //! | [`openapi`] | schemas, fetched when asked for |
 //! | [`live`] | the watched state: identities, owners, tree, full objects of what is managed |
@@ -24,6 +25,7 @@ pub mod config;
 pub mod connection;
 pub mod discovery;
 pub mod error;
+pub mod fence;
 pub mod live;
 pub mod openapi;
 
@@ -41,6 +43,7 @@ pub use config::ClusterConfig;
 pub use connection::{Connection, ServerVersion};
 pub use discovery::{ApiResource, Catalog, Discovery, FilterRule, ResourceFilter};
 pub use error::{ApiStatus, Error, Result};
+pub use fence::{Account, Choice, Claim, Fence, FenceError, Grant, Prover};
 pub use live::{Change, ChangeKind, KindState, LiveObject, LiveOptions, LiveState, LiveStats, TreeNode};
 pub use meter::measured;
 pub use openapi::OpenApi;

@@ -1,8 +1,10 @@
-//! Reads a body line by line without copying lines out of the buffer.
+//! Reads a body line by line without copying lines out of the buffer, and cuts
+//! one off.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use kube::client::Body;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result, from_kube};
 
@@ -10,18 +12,48 @@ use crate::error::{Error, Result, from_kube};
 /// MiB by default, raised by some) in JSON.
 const LONGEST_LINE: usize = 64 << 20;
 
+/// A response body that fails as soon as its connection is closed.
+pub(crate) struct Stream {
+    pub(crate) body: Body,
+    pub(crate) closed: CancellationToken,
+}
+
 /// The lines of a response body, in the batches they arrive in.
 pub(crate) struct Lines {
-    body: Body,
+    body: Stream,
     pending: BytesMut,
     /// How much of `pending` is known to hold no line end.
     searched: usize,
 }
 
+// === impl Stream ===
+
+impl Stream {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = self.closed.cancelled() => return Err(Error::Closed),
+                frame = self.body.frame() => frame,
+            };
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(from_kube(&error)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
 // === impl Lines ===
 
 impl Lines {
-    pub(crate) fn new(body: Body) -> Self {
+    pub(crate) fn new(body: Stream) -> Self {
         Self { body, pending: BytesMut::new(), searched: 0 }
     }
 
@@ -39,14 +71,9 @@ impl Lines {
             if self.searched > LONGEST_LINE {
                 return Err(Error::TooLarge(LONGEST_LINE));
             }
-            match self.body.frame().await {
+            match self.body.next().await? {
                 None => return Ok(None),
-                Some(Err(e)) => return Err(from_kube(&e)),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.pending.extend_from_slice(&data);
-                    }
-                }
+                Some(data) => self.pending.extend_from_slice(&data),
             }
         }
     }

@@ -95,6 +95,18 @@ impl Lanes {
     }
 }
 
+/// One client, for a few calls.
+pub(crate) async fn single(config: kube::Config) -> Result<kube::Client> {
+    install_crypto();
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let _inside = runtime.enter();
+        client(&config)
+    })
+    .await
+    .map_err(|_| Error::Config("building the client failed".to_owned()))?
+}
+
 /// A client that may upgrade its connection (exec, attach, port-forward), which
 /// only HTTP/1.1 does.
 pub(crate) async fn upgradable(config: kube::Config) -> Result<kube::Client> {

@@ -103,9 +103,14 @@ impl Shared {
 
     /// `base` and up to `spread` more.
     pub(crate) fn jitter(&self, base: Duration, spread: Duration) -> Duration {
+        base + spread.mul_f64(self.chance())
+    }
+
+    /// The next fraction in `0.0..1.0`.
+    pub(crate) fn chance(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a fraction needs no more than 53 bits")]
         let fraction = (self.random() >> 11) as f64 / (1u64 << 53) as f64;
-        base + spread.mul_f64(fraction)
+        fraction
     }
 
     /// The next number of a sequence that the seed determines (splitmix64).

@@ -1,43 +1,79 @@
-//! The Credential actor: one per cluster slice, beside its Cluster actor.
+//! The Credential actor: one per cluster slice, and one to read the cluster with,
+//! beside their Cluster actor.
 //!
-//! Owns the way into one cluster: loads the declaration, proves it against the
-//! cluster, hands over the connection, and follows the declaration as it
-//! changes. A new credential is proven before the old one is let go; one that
+//! Owns the way into one cluster: loads the declaration, gets a credential to
+//! work with ([`establish`]), hands over the connection, and exchanges that
+//! credential while it is in use. It accepts news that the declaration or the
+//! settings may have changed, that the cluster refuses the credential, and that
+//! the slice is let go.
+//!
+//! What is declared is read with as it is. Where the cluster lets it, an owner's credential exists for this owner's epoch alone
+//! (`argosy_cluster::fence`), and is exchanged after a part of its life
+//! ([`rotation`]): made, proven, promoted in the place of the one before, which
+//! is removed once nothing is sent with it, and proven to be refused.
+//!
+//! Promises. A new credential is proven before the old one is let go; one that
 //! does not work leaves the old one in place and is reported. A cluster that is
-//! declared no more is let go at once.
+//! declared no more, a slice that is let go and one that a later owner has taken
+//! over end at once, with every request and watch. Missing rights never stop
+//! work: the lease stands alone then, and that is said once.
 //!
-//! Lost in a crash: nothing. The declaration is in the home cluster.
+//! Lost in a crash: nothing but what was made on the cluster, which the next
+//! owner removes. The declaration is in the home cluster.
 
 mod declaration;
+mod establish;
+mod rotation;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::fut::{ActorStreamExt as _, wrap_stream};
 use actix::{
-    Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle, WrapFuture as _,
+    Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
+    WrapFuture as _,
 };
-use argosy_cluster::{Budget, BudgetConfig, Connection};
+use argosy_cluster::{Budget, BudgetConfig, Connection, FenceError};
+use argosy_fleet::{Epoch, Slice};
+use argosy_model::{FenceKind, FenceWish};
 use futures::StreamExt as _;
+use tokio::time::Instant;
+use tokio_stream::wrappers::WatchStream;
+use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Connected, Undeclared, Unreachable};
+use crate::cluster::{Cluster, Connected, Ended, Unreachable};
 use crate::context::Shared;
+use establish::{Established, Failure, Held, Place};
+pub(crate) use standing::Standing;
 
-/// First and longest wait between attempts to connect.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Between looks at the bindings that a subject of our own copies: so long may it
+/// still do what the declared account may not do any more.
+const FOLLOWED: Duration = Duration::from_secs(30);
 
 /// See the module's page.
 pub(crate) struct Credential {
     shared: Arc<Shared>,
-    server: Arc<str>,
+    place: Place,
     cluster: Addr<Cluster>,
     connection: Option<Connection>,
+    held: Option<Held>,
+    standing: Arc<Standing>,
     /// The declaration in use, to tell whether another one says something new.
     version: Option<String>,
     failures: u32,
-    working: bool,
+    /// The attempt under way, by its serial.
+    attempt: Option<u64>,
+    /// Something may have changed during it.
     changed: bool,
-    /// The next attempt, while the last one failed.
-    retry: Option<SpawnHandle>,
+    /// When the credential in use was put in place.
+    since: Option<Instant>,
+    /// The next attempt.
+    next: Option<SpawnHandle>,
+    /// Ends what goes on in the background for the cluster.
+    background: CancellationToken,
+    /// The ears for refusals, while there is a credential that can be replaced.
+    refusals: Option<SpawnHandle>,
 }
 
 /// The connection did not carry; make another.
@@ -45,7 +81,12 @@ pub(crate) struct Credential {
 #[rtype(result = "()")]
 pub(crate) struct TryAgain;
 
-/// Declarations of clusters have changed, perhaps this one.
+/// The slice belongs to somebody else, or to nobody.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct LetGo;
+
+/// Declarations of clusters have changed, perhaps this one; or the settings.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Redeclared;
@@ -53,101 +94,265 @@ struct Redeclared;
 // === impl Credential ===
 
 impl Credential {
-    pub(crate) fn new(shared: Arc<Shared>, server: Arc<str>, cluster: Addr<Cluster>) -> Self {
+    /// One to read with.
+    pub(crate) fn reading(shared: Arc<Shared>, server: Arc<str>, cluster: Addr<Cluster>) -> Self {
+        Self::new(shared, server, None, cluster)
+    }
+
+    /// One to make changes with, in an epoch of a slice.
+    pub(crate) fn owning(shared: Arc<Shared>, server: Arc<str>, owned: (Slice, Epoch), cluster: Addr<Cluster>) -> Self {
+        Self::new(shared, server, Some(owned), cluster)
+    }
+
+    fn new(shared: Arc<Shared>, server: Arc<str>, owned: Option<(Slice, Epoch)>, cluster: Addr<Cluster>) -> Self {
+        let (budget, seed) = (Budget::new(budget()), shared.random());
         Self {
+            place: Place { server, owned, budget, seed },
             shared,
-            server,
             cluster,
             connection: None,
+            held: None,
+            standing: Arc::new(Standing::new(FenceKind::Lease, None)),
             version: None,
             failures: 0,
-            working: false,
+            attempt: None,
             changed: false,
-            retry: None,
+            since: None,
+            next: None,
+            background: CancellationToken::new(),
+            refusals: None,
         }
     }
 
-    /// Loads, proves and hands over. One attempt at a time.
-    fn renew(&mut self, ctx: &mut Context<Self>) {
-        if self.working {
+    /// Sees to it that what is declared is what is worked with. One attempt at a
+    /// time.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        let declared = declaration::load(&self.shared, &self.place.server);
+        if matches!(declared, Ok(None)) {
+            return self.on_undeclared(ctx);
+        }
+        if self.attempt.is_some() {
             self.changed = true;
             return;
         }
-        if let Some(retry) = self.retry.take() {
-            ctx.cancel_future(retry);
-        }
-        let declared = match declaration::load(&self.shared, &self.server) {
-            Ok(Some(declared)) => declared,
-            Ok(None) => return self.on_undeclared(),
+        let declared = match declared {
+            Ok(declared) => declared,
             Err(reason) => return self.on_failure(reason, ctx),
         };
-        if self.connection.is_some() && self.version.as_ref() == Some(&declared.version) {
-            return;
+        let Some(mut declared) = declared else { return };
+        if self.place.owned.is_none() {
+            // Nothing is changed with it, so nobody has to be kept from that.
+            declared.wanted.fence = FenceWish::None;
         }
-        self.working = true;
-        let (current, seed) = (self.connection.clone(), self.shared.random());
+        if self.connection.is_none() || self.version.as_ref() != Some(&declared.version) {
+            self.exchange(declared, ctx);
+        }
+    }
+
+    /// Sees to a new credential, whatever is worked with.
+    fn renew(&mut self, ctx: &mut Context<Self>) {
+        self.version = None;
+        self.settle(ctx);
+    }
+
+    fn exchange(&mut self, declared: declaration::Declared, ctx: &mut Context<Self>) {
+        self.cancel_next(ctx);
+        let serial = self.shared.random();
+        self.attempt = Some(serial);
+        let (place, working, held) = (self.place.clone(), self.connection.clone(), self.held.clone());
+        let started = Instant::now();
         let attempt = async move {
-            let connection = match current {
-                Some(connection) => {
-                    connection.swap(&declared.config).await?;
-                    connection
-                }
-                None => {
-                    let connection = Connection::connect(&declared.config, Budget::new(budget()), seed).await?;
-                    connection.server_version().await?;
-                    connection
-                }
-            };
-            Ok::<_, argosy_cluster::Error>((connection, declared.version))
+            let result = place.establish(declared.wanted.clone(), working, held.as_ref(), serial).await;
+            (result, declared, started)
         };
-        ctx.spawn(attempt.into_actor(self).map(|proven, actor, ctx| {
-            actor.working = false;
-            match proven {
-                Ok((connection, version)) => actor.on_proven(connection, version),
-                Err(error) => actor.on_failure(argosy_render::report(&error), ctx),
+        ctx.spawn(attempt.into_actor(self).map(move |(result, declared, started), actor, ctx| {
+            if actor.attempt != Some(serial) {
+                // The cluster was let go meanwhile.
+                if let Ok(late) = result {
+                    late.connection.close();
+                    tokio::spawn(actor.place.clone().withdraw(late.held));
+                }
+                return;
+            }
+            actor.attempt = None;
+            match result {
+                Ok(established) => actor.on_established(established, declared.version, started, ctx),
+                Err(failure) => actor.on_refusal(&failure, ctx),
             }
             if std::mem::take(&mut actor.changed) {
-                actor.renew(ctx);
+                actor.settle(ctx);
             }
         }));
     }
 
-    fn on_proven(&mut self, connection: Connection, version: String) {
-        self.failures = 0;
-        self.version = Some(version);
+    fn on_established(&mut self, established: Established, version: String, started: Instant, ctx: &mut Context<Self>) {
+        let Established { connection, held, draining } = established;
+        self.count("promoted");
+        metrics::histogram!("argosy_credential_rotation_duration_seconds").record(started.elapsed().as_secs_f64());
+        (self.failures, self.version, self.since) = (0, Some(version), Some(Instant::now()));
+        let grant = held.grant.clone();
+        self.standing.change(held.choice.kind, grant.as_ref().map(|grant| grant.expires));
+        let before = self.held.replace(held.clone());
+        if before.as_ref().map(|before| &before.choice) != Some(&held.choice) {
+            self.tell(&held);
+        }
+        let is_beside = |old: &Held| {
+            let namespace = |held: &Held| held.choice.account.as_ref().map(|account| account.namespace.clone());
+            namespace(old) == namespace(&held)
+        };
+        if let Some(old) = before.filter(|old| old.grant.is_some()) {
+            let next = grant.clone().filter(|_| is_beside(&old));
+            let retiring = self.place.clone().retire(old, next, draining);
+            tokio::spawn(self.background.clone().run_until_cancelled_owned(retiring));
+        }
+        if let Some(grant) = grant {
+            let chance = self.shared.chance();
+            let wait =
+                rotation::plan_exchange(grant.life, held.wanted.life, chance).saturating_sub(grant.issued.elapsed());
+            self.next = Some(ctx.run_later(wait, |actor, ctx| {
+                actor.next = None;
+                actor.renew(ctx);
+            }));
+        }
+        self.listen(&connection, ctx);
         if self.connection.is_some() {
-            tracing::info!(server = &*self.server, "the cluster's new credential is in use");
+            tracing::info!(server = &*self.place.server, "the cluster's new credential is in use");
             return;
         }
         self.connection = Some(connection.clone());
         #[expect(clippy::disallowed_methods, reason = "one per connection made")]
-        self.cluster.do_send(Connected(connection));
+        self.cluster.do_send(Connected { epoch: self.place.epoch(), connection, standing: self.standing.clone() });
+    }
+
+    /// Listens for refusals exactly while there is a credential of our own, for
+    /// requests that are refused wait for another as long as somebody listens.
+    fn listen(&mut self, connection: &Connection, ctx: &mut Context<Self>) {
+        let is_ours = self.held.as_ref().is_some_and(|held| held.grant.is_some());
+        match (is_ours, self.refusals) {
+            (true, None) => {
+                let refusals = wrap_stream::<_, Self>(WatchStream::from_changes(connection.refusals()));
+                let hearing = refusals.map(|generation, actor, ctx| actor.on_refused(generation, ctx));
+                self.refusals = Some(ctx.spawn(hearing.finish()));
+            }
+            (false, Some(_)) => self.stop_listening(ctx),
+            _ => {}
+        }
+    }
+
+    fn stop_listening(&mut self, ctx: &mut Context<Self>) {
+        if let Some(refusals) = self.refusals.take() {
+            ctx.cancel_future(refusals);
+        }
+    }
+
+    /// Says which fence stands: once, for each time that changes.
+    fn tell(&self, held: &Held) {
+        if self.place.owned.is_none() {
+            return;
+        }
+        let (server, fence) = (&*self.place.server, held.choice.kind.as_str());
+        let reason = held.choice.reason.as_deref().unwrap_or_default();
+        if held.choice.is_short {
+            tracing::warn!(server, fence, reason, "the cluster has a weaker fence than was asked for");
+        } else {
+            tracing::info!(server, fence, reason, "the cluster's fence stands");
+        }
     }
 
     /// Nothing is left to do until it is declared again.
-    fn on_undeclared(&mut self) {
-        if self.version.take().is_some() || self.connection.take().is_some() {
-            tracing::info!(server = &*self.server, "the cluster is declared no more");
+    fn on_undeclared(&mut self, ctx: &mut Context<Self>) {
+        self.cancel_next(ctx);
+        if self.version.take().is_some() || self.connection.is_some() {
+            tracing::info!(server = &*self.place.server, "the cluster is declared no more");
         }
-        self.connection = None;
         self.failures = 0;
-        #[expect(clippy::disallowed_methods, reason = "one per change of the declared clusters")]
-        self.cluster.do_send(Undeclared);
+        self.end("it is declared no more", ctx);
+    }
+
+    fn on_refusal(&mut self, failure: &Failure, ctx: &mut Context<Self>) {
+        let reason = argosy_render::report(failure);
+        self.count(if matches!(failure, Failure::Superseded(_)) { "refused" } else { "failed" });
+        if matches!(failure, Failure::Superseded(_)) {
+            // What was made here is gone already.
+            self.held = None;
+            self.end(&reason, ctx);
+        }
+        self.on_failure(reason, ctx);
+    }
+
+    /// The cluster does not know the bearer of this generation's credential.
+    fn on_refused(&mut self, generation: Option<u64>, ctx: &mut Context<Self>) {
+        let is_current = self.connection.as_ref().is_some_and(|c| Some(*c.generation().borrow()) == generation);
+        if !is_current || self.attempt.is_some() {
+            return;
+        }
+        self.count("refused");
+        tracing::warn!(server = &*self.place.server, "the cluster refuses the credential in use");
+        let age = self.since.map_or(Duration::MAX, |since| since.elapsed());
+        self.cancel_next(ctx);
+        self.next = Some(ctx.run_later(rotation::plan_replacement(age), |actor, ctx| {
+            actor.next = None;
+            actor.renew(ctx);
+        }));
     }
 
     fn on_failure(&mut self, reason: String, ctx: &mut Context<Self>) {
         self.failures = self.failures.saturating_add(1);
-        tracing::warn!(server = &*self.server, attempt = self.failures, reason, "no connection to the cluster");
-        #[expect(clippy::disallowed_methods, reason = "one per attempt, and attempts are spaced out")]
-        self.cluster.do_send(Unreachable(reason));
-        let wait = BACKOFF.0.saturating_mul(1 << self.failures.min(7)).min(BACKOFF.1);
-        if let Some(retry) = self.retry.take() {
-            ctx.cancel_future(retry);
+        let (server, attempt) = (&*self.place.server, self.failures);
+        if self.connection.is_some() {
+            tracing::warn!(server, attempt, reason, "the cluster's credential stays in use; a new one cannot be had");
+        } else {
+            tracing::warn!(server, attempt, reason, "no connection to the cluster");
         }
-        let wait = self.shared.jitter(wait, wait / 2);
-        self.retry = Some(ctx.run_later(wait, |actor, ctx| {
-            actor.retry = None;
-            actor.renew(ctx);
+        #[expect(clippy::disallowed_methods, reason = "one per attempt, and attempts are spaced out")]
+        self.cluster.do_send(Unreachable(self.place.epoch(), reason));
+        let wait = rotation::plan_retry(self.failures);
+        self.cancel_next(ctx);
+        self.next = Some(ctx.run_later(self.shared.jitter(wait, wait / 2), |actor, ctx| {
+            actor.next = None;
+            actor.settle(ctx);
+        }));
+    }
+
+    /// Ends all work on the cluster, and removes what was made there.
+    fn end(&mut self, reason: &str, ctx: &mut Context<Self>) {
+        self.stop_listening(ctx);
+        std::mem::take(&mut self.background).cancel();
+        self.attempt = None;
+        if let Some(connection) = self.connection.take() {
+            connection.close();
+        }
+        self.standing.change(FenceKind::Lease, None);
+        self.version = None;
+        if let Some(held) = self.held.take().filter(|held| held.grant.is_some()) {
+            tokio::spawn(self.place.clone().withdraw(held));
+        }
+        #[expect(clippy::disallowed_methods, reason = "one per change of the declared clusters")]
+        self.cluster.do_send(Ended(self.place.epoch(), reason.to_owned()));
+    }
+
+    fn cancel_next(&mut self, ctx: &mut Context<Self>) {
+        if let Some(next) = self.next.take() {
+            ctx.cancel_future(next);
+        }
+    }
+
+    fn count(&self, result: &'static str) {
+        let server = self.place.server.to_string();
+        metrics::counter!("argosy_credential_rotations_total", "server" => server, "result" => result).increment(1);
+    }
+
+    /// Keeps a subject of our own from having more rights than the declared account.
+    fn follow(&mut self, ctx: &mut Context<Self>) {
+        let Some(held) = self.held.clone().filter(|held| held.choice.kind == FenceKind::Binding) else { return };
+        let following = self.place.clone().follow(held);
+        ctx.spawn(following.into_actor(self).map(|followed, actor, ctx| match followed {
+            Ok(()) => {}
+            Err(FenceError::Superseded(_) | FenceError::Removed) => actor.renew(ctx),
+            Err(error) => {
+                let error = argosy_render::report(&error);
+                tracing::warn!(server = &*actor.place.server, error, "bindings of the account cannot be followed");
+            }
         }));
     }
 }
@@ -162,9 +367,12 @@ impl Actor for Credential {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let changes = tokio_stream::wrappers::WatchStream::from_changes(self.shared.home.clusters_changes());
-        ctx.add_message_stream(changes.map(|_| Redeclared));
-        self.renew(ctx);
+        let clusters = WatchStream::from_changes(self.shared.home.clusters_changes());
+        ctx.add_message_stream(clusters.map(|_| Redeclared));
+        let settings = WatchStream::from_changes(self.shared.home.settings_changes());
+        ctx.add_message_stream(settings.map(|_| Redeclared));
+        ctx.run_interval(FOLLOWED, Self::follow);
+        self.settle(ctx);
     }
 }
 
@@ -172,7 +380,7 @@ impl Handler<Redeclared> for Credential {
     type Result = ();
 
     fn handle(&mut self, _: Redeclared, ctx: &mut Self::Context) {
-        self.renew(ctx);
+        self.settle(ctx);
     }
 }
 
@@ -180,7 +388,20 @@ impl Handler<TryAgain> for Credential {
     type Result = ();
 
     fn handle(&mut self, _: TryAgain, ctx: &mut Self::Context) {
-        self.connection = None;
+        if let Some(connection) = self.connection.take() {
+            connection.close();
+        }
+        self.stop_listening(ctx);
         self.on_failure("the cluster answered, and then could not be read".to_owned(), ctx);
+    }
+}
+
+impl Handler<LetGo> for Credential {
+    type Result = ();
+
+    fn handle(&mut self, _: LetGo, ctx: &mut Self::Context) {
+        self.cancel_next(ctx);
+        self.end("it belongs to another replica", ctx);
+        ctx.stop();
     }
 }

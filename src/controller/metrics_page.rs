@@ -52,11 +52,20 @@ impl MetricsPage {
 
     fn clusters(&self, out: &mut String) {
         let (mut infos, mut states) = (String::new(), String::new());
+        let (mut fences, mut expiries) = (String::new(), String::new());
         for cluster in self.shared.home.clusters().iter().filter(|cluster| self.is_here(&cluster.server)) {
             let target = self.shared.directory.known_target(&cluster.server);
             if let Some(target) = &target {
                 // Sets the gauges that the cluster's own crate keeps.
                 target.live.stats();
+                let server = ("server", cluster.server.as_str());
+                if let Some(standing) = target.writers.standing() {
+                    line(&mut fences, "argosy_fence", &[server, ("kind", standing.fence().as_str())], 1);
+                    if let Some(expires) = standing.expires() {
+                        let at = expires.as_second();
+                        line(&mut expiries, "argosy_credential_expiry_timestamp_seconds", &[server], at);
+                    }
+                }
             }
             let version = target.as_ref().map(|t| t.version.as_str()).unwrap_or_default();
             let works = target.as_ref().is_some_and(|t| !t.live.is_cut_off());
@@ -69,6 +78,10 @@ impl MetricsPage {
         out.push_str(&infos);
         head(out, "argocd_cluster_connection_status", "The k8s cluster current connection status.");
         out.push_str(&states);
+        head(out, "argosy_fence", "What makes the cluster refuse an earlier owner.");
+        out.push_str(&fences);
+        head(out, "argosy_credential_expiry_timestamp_seconds", "When the credential in use ends.");
+        out.push_str(&expiries);
     }
 }
 
@@ -140,7 +153,7 @@ fn head(out: &mut String, name: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
 }
 
-fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: u8) {
+fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
     let labels: Vec<String> = labels.iter().map(|(key, text)| format!("{key}=\"{}\"", escaped(text))).collect();
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{name}{{{}}} {value}", labels.join(","));

@@ -8,6 +8,7 @@
 
 pub mod cron;
 pub mod duration;
+pub mod fence;
 pub mod git_url;
 pub mod glob;
 pub mod key;
@@ -17,5 +18,6 @@ pub mod options;
 pub mod secret;
 pub mod tracking;
 
+pub use fence::{FenceKind, FenceWish};
 pub use key::{AppKey, GroupKind, Gvk, ResourceKey};
 pub use secret::Secret;

@@ -43,6 +43,9 @@ pub const ANNOTATION_LINK_PREFIX: &str = "link.argocd.argoproj.io/";
 /// On an application that is being deleted through the API: who did it. The API has
 /// told so already.
 pub const ANNOTATION_DELETED_BY: &str = "argosy.dev/deleted-by";
+/// On a cluster's Secret: which fence its owner works behind, where the
+/// installation's setting is not meant.
+pub const ANNOTATION_FENCE: &str = "argosy.dev/fence";
 /// Field manager of applications that were made through the API.
 pub const MANAGER_API: &str = "argocd-server";
 /// Who created a credential: only ours are deleted, others lose their label.

@@ -6,15 +6,14 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use kube::client::Body;
 
 use super::Applier;
 use crate::budget::{Permit, Priority};
 use crate::call::{Call, Path};
 use crate::connection::{Connection, cut_short, read};
 use crate::error::{Error, Result, from_kube};
+use crate::stream::Stream;
 
 /// How long the API server may take until the first byte.
 const BEGINS: Duration = Duration::from_secs(30);
@@ -49,7 +48,7 @@ pub struct LogReader {
 
 /// The lines of one log, each beginning with its time.
 pub struct LogLines {
-    body: Body,
+    body: Stream,
     pending: BytesMut,
     ended: bool,
 }
@@ -99,9 +98,10 @@ impl LogReader {
                 Err(read(response).await.err().unwrap_or_else(cut_short))
             }
         };
-        let response = tokio::time::timeout(BEGINS, begun).await.unwrap_or(Err(Error::Timeout(BEGINS)))?;
+        let begun = async { tokio::time::timeout(BEGINS, begun).await.unwrap_or(Err(Error::Timeout(BEGINS))) };
+        let response = self.connection.unless_closed(begun).await?;
         drop(permit);
-        Ok(LogLines { body: response.into_body(), pending: BytesMut::new(), ended: false })
+        Ok(LogLines { body: self.connection.guard(response.into_body()), pending: BytesMut::new(), ended: false })
     }
 }
 
@@ -127,14 +127,9 @@ impl LogLines {
                 let rest = std::mem::take(&mut self.pending);
                 return Ok((!rest.is_empty()).then(|| text(&rest)));
             }
-            match self.body.frame().await {
+            match self.body.next().await? {
                 None => self.ended = true,
-                Some(Err(error)) => return Err(from_kube(&error)),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.pending.extend_from_slice(&data);
-                    }
-                }
+                Some(data) => self.pending.extend_from_slice(&data),
             }
         }
     }
@@ -147,9 +142,12 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::client::Body;
+    use tokio_util::sync::CancellationToken;
 
     async fn lines_of(bytes: Vec<u8>) -> Vec<String> {
-        let mut log = LogLines { body: Body::from(bytes), pending: BytesMut::new(), ended: false };
+        let body = Stream { body: Body::from(bytes), closed: CancellationToken::new() };
+        let mut log = LogLines { body, pending: BytesMut::new(), ended: false };
         let mut lines = Vec::new();
         while let Some(line) = log.next().await.expect("reads") {
             lines.push(line);

@@ -1,6 +1,7 @@
 //! Decides which watches there are, and starts and stops them.
 //!
-//! Owns every watch: when it is dropped, they end.
+//! Owns every watch: when it is dropped, they end, and so they do when the
+//! connection is closed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,8 +38,16 @@ struct Running {
     alive: Arc<AtomicBool>,
 }
 
-/// Keeps the watches as they should be, until dropped.
+/// Keeps the watches as they should be, until dropped or the connection is closed.
 pub(super) async fn run(shared: Arc<Shared>) {
+    let connection = shared.connection.clone();
+    tokio::select! {
+        () = connection.closed() => {}
+        () = keep(shared) => {}
+    }
+}
+
+async fn keep(shared: Arc<Shared>) {
     let mut tasks = JoinSet::new();
     let mut running: HashMap<Scope, Running> = HashMap::new();
     let starting = Arc::new(Semaphore::new(STARTING));

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use argosy_cluster::live::{Coverage, tree_kinds};
 use argosy_cluster::{Applier, Connection, Discovery, FilterRule, LiveOptions, LiveState, OpenApi, ResourceFilter};
+use argosy_fleet::Epoch;
 use argosy_home::Settings;
 
+use super::{Writer, Writers};
 use crate::context::Shared;
 use crate::normalizers;
 
@@ -18,6 +20,7 @@ pub(crate) struct Target {
     pub(crate) live: LiveState,
     pub(crate) applier: Applier,
     pub(crate) version: String,
+    pub(crate) writers: Arc<Writers>,
 }
 
 /// How a cluster is doing.
@@ -39,14 +42,33 @@ impl Target {
         self.live.configure(options(shared, &shared.home.settings()));
     }
 
+    /// The same cluster, changed through the connection of an ownership, once there is
+    /// one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn owned(&self, epoch: Epoch) -> Result<Arc<Self>, String> {
+        let Writer { connection, .. } = self.writers.of(epoch).await?;
+        let (discovery, openapi, live) = (self.discovery.clone(), self.openapi.clone(), self.live.clone());
+        let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));
+        let (server, version, writers) = (self.server.clone(), self.version.clone(), self.writers.clone());
+        Ok(Arc::new(Self { server, discovery, openapi, live, applier, version, writers }))
+    }
+
     /// Changes whenever kinds come or go.
     pub(crate) fn discovery_generation(&self) -> u64 {
         *self.discovery.changes().borrow()
     }
 }
 
-/// Reads discovery, starts the watches and waits until all are through.
-pub(super) async fn open(shared: Arc<Shared>, server: Arc<str>, connection: Connection) -> Result<Arc<Target>, String> {
+/// Reads discovery, starts the watches and waits until all are through, or the
+/// connection is closed.
+pub(super) async fn open(
+    shared: Arc<Shared>,
+    server: Arc<str>,
+    connection: Connection,
+    writers: Arc<Writers>,
+) -> Result<Arc<Target>, String> {
     let version = connection.server_version().await.map_err(|e| argosy_render::report(&e))?;
     let discovery = Discovery::new(connection.clone());
     discovery.refresh().await.map_err(|e| argosy_render::report(&e))?;
@@ -59,11 +81,14 @@ pub(super) async fn open(shared: Arc<Shared>, server: Arc<str>, connection: Conn
         options(&shared, &settings),
         coverage(&shared, &settings, &server),
     );
-    live.synced().await;
+    tokio::select! {
+        () = live.synced() => {}
+        () = connection.closed() => return Err("the connection has been closed".to_owned()),
+    }
     let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));
     let version = version.git_version;
     tracing::info!(server = &*server, version, "cluster connected");
-    Ok(Arc::new(Target { server: server.to_string(), discovery, openapi, live, applier, version }))
+    Ok(Arc::new(Target { server: server.to_string(), discovery, openapi, live, applier, version, writers }))
 }
 
 /// How objects are read under the settings.

@@ -30,7 +30,7 @@ impl Directory {
         right
     }
 
-    fn owned(&self, key: &AppKey, server: &str) -> Option<Ownership> {
+    pub(super) fn owned(&self, key: &AppKey, server: &str) -> Option<Ownership> {
         self.placement.get()?.right_to(server, &name_of(key))
     }
 

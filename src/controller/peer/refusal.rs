@@ -36,7 +36,9 @@ fn code(error: &Error) -> Code {
         },
         Error::UnknownKind(_) => Code::NotFound,
         Error::Manifest(_) | Error::Patch(_) | Error::Request(_) | Error::Config(_) => Code::InvalidArgument,
-        Error::Unreachable(_) | Error::Credential(_) | Error::Timeout(_) | Error::Waiting(_) => Code::Unavailable,
+        Error::Unreachable(_) | Error::Closed | Error::Credential(_) | Error::Timeout(_) | Error::Waiting(_) => {
+            Code::Unavailable
+        }
         Error::Decode { .. } | Error::TooLarge(_) => Code::Internal,
     }
 }

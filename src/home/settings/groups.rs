@@ -4,8 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use argosy_model::FenceWish;
+
 use super::lookup::Lookup;
-use super::parse::{RespectRbac, boolean, decimal, list, milliseconds, number, respect_rbac, set, size, string, time};
+use super::parse::{
+    RespectRbac, boolean, decimal, fence, list, milliseconds, number, respect_rbac, set, size, string, time,
+};
 
 pub(super) const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -149,6 +153,10 @@ group! {
         batch_interval: Duration = Duration::from_millis(100), time, "controller.cluster.cache.events.processing.interval", "ARGOCD_CLUSTER_CACHE_EVENTS_PROCESSING_INTERVAL";
         /// How clusters are dealt out among replicas where that is done by hand.
         sharding_algorithm: String = "legacy".to_owned(), string, "controller.sharding.algorithm", "ARGOCD_CONTROLLER_SHARDING_ALGORITHM";
+        /// What makes a cluster refuse an earlier owner, where its Secret says nothing of that.
+        fence: FenceWish = FenceWish::Auto, fence, "controller.fence", "ARGOSY_CONTROLLER_FENCE";
+        /// How long a credential made for an owner lives; it is exchanged well before that. Servers make none for less than ten minutes.
+        credential_lifetime: Duration = seconds(3600), time, "controller.credential.lifetime.seconds", "ARGOSY_CONTROLLER_CREDENTIAL_LIFETIME_SECONDS";
         /// Requests a second to one cluster.
         k8s_client_qps: f64 = 50.0, decimal, "controller.k8s.client.qps", "ARGOCD_K8S_CLIENT_QPS";
         /// Requests to one cluster at once after a pause.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use argosy_model::duration;
+use argosy_model::{FenceWish, duration};
 
 /// `resource.respectRBAC`: what a watch that is forbidden means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +94,11 @@ pub(super) fn respect_rbac(text: &str) -> Result<RespectRbac, String> {
         "strict" => Ok(RespectRbac::Strict),
         other => Err(format!("{other:?} is neither normal nor strict")),
     }
+}
+
+/// `auto`, `none`, `token` or `binding`.
+pub(super) fn fence(text: &str) -> Result<FenceWish, String> {
+    text.parse()
 }
 
 #[cfg(test)]

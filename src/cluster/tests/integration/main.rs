@@ -4,7 +4,9 @@
 //! then `~/.cache/argosy/tools/bin`.
 
 mod apply;
+mod closing;
 mod continuity;
 mod discovery;
+mod fence;
 mod live;
 mod support;

@@ -27,9 +27,14 @@ pub(crate) struct Bench {
 }
 
 pub(crate) fn config(plane: &Plane, token: &str) -> ClusterConfig {
+    config_at(plane, &plane.url(), token)
+}
+
+/// A control plane that is reached at another address.
+pub(crate) fn config_at(plane: &Plane, url: &str, token: &str) -> ClusterConfig {
     let config = json!({"bearerToken": token, "tlsClientConfig": {"caData": plane.ca_data()}});
     let data: BTreeMap<String, Vec<u8>> = [
-        ("server".to_owned(), plane.url().into_bytes()),
+        ("server".to_owned(), url.as_bytes().to_vec()),
         ("name".to_owned(), b"test".to_vec()),
         ("config".to_owned(), config.to_string().into_bytes()),
     ]
@@ -41,6 +46,15 @@ pub(crate) fn config(plane: &Plane, token: &str) -> ClusterConfig {
 pub(crate) async fn bench(plane: &Plane, token: &str, coverage: Coverage) -> Bench {
     let budget = Budget::new(BudgetConfig::default());
     let connection = Connection::connect(&config(plane, token), budget, 1).await.expect("connects");
+    bench_over(connection, coverage)
+}
+
+/// Starts watching over a connection.
+pub(crate) fn bench_of(connection: Connection) -> Bench {
+    bench_over(connection, Coverage::default())
+}
+
+fn bench_over(connection: Connection, coverage: Coverage) -> Bench {
     let discovery = Discovery::new(connection.clone());
     let openapi = OpenApi::new(connection.clone());
     let live =
@@ -97,4 +111,13 @@ pub(crate) fn definition(plural: &str, kind: &str) -> Value {
         "metadata": {"name": format!("{plural}.test.argosy.dev")},
         "spec": {"group": "test.argosy.dev", "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
                  "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}})
+}
+
+/// A token of a service account, made by an administrator.
+pub(crate) async fn token_of(admin: &Bench, namespace: &str, account: &str) -> String {
+    let client = admin.connection.kube().await.expect("a client");
+    let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> = kube::Api::namespaced(client, namespace);
+    let request = serde_json::from_value(json!({"spec": {"audiences": [], "expirationSeconds": 3600}})).expect("reads");
+    let made = accounts.create_token_request(account, &Default::default(), &request).await.expect("is made");
+    made.status.expect("a status").token.expect("a token")
 }

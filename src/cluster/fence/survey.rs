@@ -1,0 +1,230 @@
+//! What there is: who we are, what we may do, and what belongs to which epoch.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use http::Method;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::claim::{Account, Claim, LABEL_EPOCH, LABEL_SLICE, LIFE};
+use super::plan::Source;
+use super::{FenceError, Part, PartKind};
+use crate::budget::Priority;
+use crate::call::{Call, JSON, Path};
+use crate::connection::Connection;
+use crate::error::{Error, Result};
+
+/// Metadata is enough, and of Secrets the only thing we want to see.
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+pub(super) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+const AUTHORIZATION: &str = "/apis/authorization.k8s.io/v1";
+
+/// Whom the cluster takes us for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A service account.
+    Account(Account),
+    /// Somebody else.
+    Other,
+    /// It does not say.
+    Unknown,
+}
+
+/// What a service account lacks for a fence, and what it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// For a token, in words such as `create secrets in kube-system`.
+    pub lacks_token: Vec<String>,
+    /// For a binding, beyond that.
+    pub lacks_binding: Vec<String>,
+    /// Bindings that name the account itself. Counted only where nothing is lacking.
+    pub bindings: usize,
+}
+
+/// Asks the cluster who `root` is, and what that one may do; about bindings only
+/// when asked to.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn survey(root: &Connection, bindings: bool) -> Result<(Identity, Rights)> {
+    let identity = identify(root).await?;
+    let Identity::Account(account) = &identity else { return Ok((identity, Rights::default())) };
+    let namespace = account.namespace.as_str();
+    let mut rights = Rights {
+        lacks_token: lacking(
+            root,
+            &[
+                Question { namespace, group: "", resource: "secrets", name: "", verbs: &["create", "list", "delete"] },
+                Question { resource: "serviceaccounts/token", name: &account.name, ..Question::create(namespace) },
+            ],
+        )
+        .await?,
+        ..Rights::default()
+    };
+    if bindings && rights.lacks_token.is_empty() {
+        let verbs = &["create", "list", "delete"];
+        let group = "rbac.authorization.k8s.io";
+        let questions = [
+            Question { namespace, group: "", resource: "serviceaccounts", name: "", verbs },
+            Question { resource: "serviceaccounts/token", ..Question::create(namespace) },
+            Question { namespace: "", group, resource: "clusterrolebindings", name: "", verbs },
+            Question { namespace: "", group, resource: "rolebindings", name: "", verbs },
+        ];
+        rights.lacks_binding = lacking(root, &questions).await?;
+        if rights.lacks_binding.is_empty() {
+            rights.bindings = match sources(root, account).await {
+                Ok(sources) => sources.len(),
+                Err(FenceError::Cluster(error)) => return Err(error),
+                Err(_) => 0,
+            };
+        }
+    }
+    Ok((identity, rights))
+}
+
+async fn identify(root: &Connection) -> Result<Identity> {
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let call = Call::write(Method::POST, "/apis/authentication.k8s.io/v1/selfsubjectreviews", JSON, &review);
+    let answer: Value = match root.json("a review of the own identity", call.urgent()).await {
+        Ok(answer) => answer,
+        // Servers before 1.28, and those that do not let us ask.
+        Err(error) if matches!(error.code(), Some(403..=405)) => return Ok(Identity::Unknown),
+        Err(error) => return Err(error),
+    };
+    let user = &answer["status"]["userInfo"];
+    let text = |field: &str| user[field].as_str().unwrap_or_default();
+    Ok(Account::from_user(text("username"), text("uid")).map_or(Identity::Other, Identity::Account))
+}
+
+/// Whether we may do all of some verbs.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    /// Empty for everywhere.
+    namespace: &'a str,
+    group: &'a str,
+    /// With its subresource.
+    resource: &'a str,
+    name: &'a str,
+    verbs: &'a [&'a str],
+}
+
+// === impl Question ===
+
+impl<'a> Question<'a> {
+    fn create(namespace: &'a str) -> Self {
+        Self { namespace, group: "", resource: "", name: "", verbs: &["create"] }
+    }
+
+    async fn ask(&self, root: &Connection, verb: &str) -> Result<Option<String>> {
+        let (resource, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
+        let attributes = json!({"namespace": self.namespace, "verb": verb, "group": self.group,
+            "resource": resource, "subresource": subresource, "name": self.name});
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes}});
+        let path = format!("{AUTHORIZATION}/selfsubjectaccessreviews");
+        let answer: Value =
+            root.json("an access review", Call::write(Method::POST, path, JSON, &review).urgent()).await?;
+        let place = if self.namespace.is_empty() { "the cluster" } else { self.namespace };
+        let is_allowed = answer["status"]["allowed"].as_bool() == Some(true);
+        Ok((!is_allowed).then(|| format!("{verb} {} in {place}", self.resource)))
+    }
+}
+
+async fn lacking(root: &Connection, questions: &[Question<'_>]) -> Result<Vec<String>> {
+    let each = questions.iter().flat_map(|question| question.verbs.iter().map(move |verb| question.ask(root, verb)));
+    match try_join_all(each).await {
+        Ok(answers) => Ok(answers.into_iter().flatten().collect()),
+        // Who may not even ask may certainly not do it.
+        Err(Error::Api(status)) if status.code == 403 => Ok(vec!["review its own access".to_owned()]),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct List {
+    /// Go writes an empty list of metadata as `null`.
+    items: Option<Vec<Value>>,
+}
+
+/// The bindings that name an account itself, but for copies of ours.
+///
+/// # Errors
+/// [`FenceError`].
+pub(super) async fn sources(root: &Connection, account: &Account) -> Result<Vec<Source>, FenceError> {
+    let list = async |plural: &str| -> Result<List, FenceError> {
+        let call = Call::get(format!("{RBAC}/{plural}"), Priority::Interactive);
+        root.json("a list of bindings", call).await.map_err(|e| FenceError::of("listing bindings", e))
+    };
+    let (whole, namespaced) = futures::try_join!(list("clusterrolebindings"), list("rolebindings"))?;
+    let names = |binding: &Value| {
+        let subjects = binding["subjects"].as_array().map(Vec::as_slice).unwrap_or_default();
+        subjects.iter().any(|subject| {
+            subject["kind"] == "ServiceAccount"
+                && subject["name"] == account.name
+                && subject["namespace"] == account.namespace
+        })
+    };
+    let all = [whole, namespaced].into_iter().filter_map(|list| list.items).flatten();
+    let source = |binding: Value| Source {
+        namespace: text(&binding["metadata"]["namespace"]).to_owned(),
+        name: text(&binding["metadata"]["name"]).to_owned(),
+        role: binding["roleRef"].clone(),
+    };
+    Ok(all.filter(names).map(source).collect())
+}
+
+/// Everything with this claim's key, of all slices and epochs; subjects and
+/// bindings only where asked for.
+///
+/// # Errors
+/// [`FenceError`].
+pub(super) async fn parts(
+    root: &Connection,
+    claim: &Claim,
+    account: &Account,
+    bindings: bool,
+) -> Result<Vec<Part>, FenceError> {
+    let inside = |plural: &str| {
+        Path::new("/api/v1/namespaces")
+            .segment(&account.namespace)
+            .segment(plural)
+            .query("labelSelector", &claim.selector())
+    };
+    let whole = |plural: &str| Path::new(format!("{RBAC}/{plural}")).query("labelSelector", &claim.selector());
+    let mut lists = vec![(PartKind::Mark, inside("secrets"))];
+    if bindings {
+        lists.push((PartKind::Subject, inside("serviceaccounts")));
+        lists.push((PartKind::Binding, whole("clusterrolebindings")));
+        lists.push((PartKind::Binding, whole("rolebindings")));
+    }
+    let each = lists.into_iter().map(|(kind, path)| async move {
+        let call = Call::get(path.build(), Priority::Interactive).accept(METADATA_LIST);
+        let list: List = root.json("a list", call).await.map_err(|e| FenceError::of("looking for marks", e))?;
+        Ok::<_, FenceError>(
+            list.items.unwrap_or_default().into_iter().filter_map(move |item| part(kind, &item["metadata"])),
+        )
+    });
+    Ok(try_join_all(each).await?.into_iter().flatten().collect())
+}
+
+/// What is labelled as ours and not as we label is nobody's: left alone.
+fn part(kind: PartKind, metadata: &Value) -> Option<Part> {
+    let label = |name: &str| metadata["labels"][name].as_str();
+    Some(Part {
+        kind,
+        namespace: text(&metadata["namespace"]).to_owned(),
+        name: text(&metadata["name"]).to_owned(),
+        uid: text(&metadata["uid"]).to_owned(),
+        slice: label(LABEL_SLICE)?.parse().ok()?,
+        epoch: label(LABEL_EPOCH)?.parse().ok()?,
+        created: text(&metadata["creationTimestamp"]).parse::<Timestamp>().ok()?,
+        life: Duration::from_secs(text(&metadata["annotations"][LIFE]).parse().unwrap_or(0)),
+    })
+}
+
+pub(super) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
