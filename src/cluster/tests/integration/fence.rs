@@ -127,7 +127,7 @@ async fn a_token_of_an_earlier_epoch_is_refused_ten_seconds_after_a_takeover() {
     assert!(prover.accepts(&next.token).await.expect("answers"), "the new owner is not disturbed");
     new.withdraw().await.expect("withdraws");
     eventually("nothing to be left", || async {
-        scene.things().await.iter().all(|name| !name.contains("-0-7-") && !name.contains("-0-8-")).then_some(())
+        scene.things().await.iter().all(|name| !name.contains("-0-1-7-") && !name.contains("-0-1-8-")).then_some(())
     })
     .await;
 }
@@ -162,7 +162,7 @@ async fn a_subject_of_an_earlier_epoch_is_refused_within_moments_of_a_takeover()
 
     new.withdraw().await.expect("withdraws");
     eventually("nothing to be left", || async {
-        scene.things().await.iter().all(|name| !name.contains("-0-17") && !name.contains("-0-18")).then_some(())
+        scene.things().await.iter().all(|name| !name.contains("-0-1-17") && !name.contains("-0-1-18")).then_some(())
     })
     .await;
 }
@@ -176,7 +176,7 @@ fn binding_of_view(name: &str) -> Value {
 impl Scene {
     /// How many bindings an epoch's subject has.
     async fn bindings(&self, epoch: u64) -> usize {
-        let of_epoch = format!("-0-{epoch}-");
+        let of_epoch = format!("-0-1-{epoch}-");
         let client = self.admin.connection.kube().await.expect("a client");
         let bindings: kube::Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = kube::Api::all(client);
         let all = bindings.list(&Default::default()).await.expect("lists");
