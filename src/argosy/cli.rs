@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::home::HomeArgs;
-pub(crate) use admin::{Admin, Output, Placement};
+pub(crate) use admin::{Admin, Doctor, Output, Placement};
 pub(crate) use sandbox::Sandbox;
 
 /// GitOps continuous delivery for large fleets of Kubernetes clusters.

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`config`] | how a cluster is reached and as whom, read from a cluster Secret |
 //! | [`connection`] | the clients; every request of this crate goes through it, and so through the [`budget`] |
+//! | [`doctor`] | what a cluster lets us do, and what it lacks |
 //! | [`fence`] | credentials that exist for one epoch, and their removal |
 //! | [`discovery`] | which kinds are served, followed as they come and go |
 //! | [`openapi`] | schemas, fetched when asked for |
@@ -24,11 +25,13 @@ pub mod budget;
 pub mod config;
 pub mod connection;
 pub mod discovery;
+pub mod doctor;
 pub mod error;
 pub mod fence;
 pub mod live;
 pub mod openapi;
 
+mod access;
 mod call;
 mod meter;
 mod redact;

@@ -3,11 +3,28 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Fleet;
+use crate::home::HomeArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Admin {
     /// Prints which replica owns which cluster, why, and what would move if one left.
     Placement(Box<Placement>),
+    /// Says of each declared cluster whether it can be reached, as whom, and which
+    /// rights are missing there.
+    Doctor(Box<Doctor>),
+}
+
+/// Reads the declared clusters at home and asks each of them; it changes nothing.
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// Only the clusters of these names or addresses.
+    #[arg(value_name = "CLUSTER")]
+    pub(crate) clusters: Vec<String>,
+    /// How it is printed.
+    #[arg(long, short, value_enum, default_value = "wide")]
+    pub(crate) output: Output,
 }
 
 /// Reads the etcd in which the replicas agree; it changes nothing.

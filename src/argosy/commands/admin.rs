@@ -1,5 +1,6 @@
 //! `argosy admin`: looking after an installation.
 
+mod doctor;
 mod placement;
 
 use crate::cli::Admin;
@@ -11,5 +12,6 @@ use crate::cli::Admin;
 pub(crate) fn run(command: Admin) -> anyhow::Result<()> {
     match command {
         Admin::Placement(options) => placement::run(&options),
+        Admin::Doctor(options) => doctor::run(&options),
     }
 }
