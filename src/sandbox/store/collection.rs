@@ -39,8 +39,9 @@ struct Past {
     previous: Option<Kept>,
 }
 
+/// What a write did.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     Added,
     Modified,
     Deleted,
@@ -123,18 +124,16 @@ impl Collection {
         Ok(objects.into_values().map(Kept::object).collect())
     }
 
-    /// Takes a write in, remembers it, and returns it as a change.
-    pub(super) fn record(&mut self, key: &ObjectKey, event: WatchEvent, bound: usize) -> Change {
+    /// Takes a write in, remembers it, and returns it as a change that nobody has looked into.
+    pub(super) fn record(&mut self, key: &ObjectKey, what: What, object: Kept, bound: usize) -> Change {
         let place = self.place_of(key);
-        let object = event.object().kept();
         let version = object.version();
-        let (what, previous) = match &event {
-            WatchEvent::Deleted(_) => (What::Deleted, self.objects.remove(&place)),
-            WatchEvent::Added(_) => (What::Added, self.objects.insert(place.clone(), object.clone())),
-            WatchEvent::Modified(_) => (What::Modified, self.objects.insert(place.clone(), object.clone())),
+        let previous = match what {
+            What::Deleted => self.objects.remove(&place),
+            What::Added | What::Modified => self.objects.insert(place.clone(), object.clone()),
         };
-        let change = Change { key: self.key(&place), event, previous: previous.as_ref().map(Kept::object) };
         let past = Past { place, what, object, previous };
+        let change = self.change(&past);
         self.held += past.held();
         self.history.push_back(past);
         while self.history.len() > bound || (self.held > MAX_HELD && self.history.len() > MIN_HISTORY) {
@@ -149,16 +148,17 @@ impl Collection {
     /// What happened after a version, in one namespace or all, oldest first.
     pub(super) fn changes(&self, namespace: Option<&str>, version: u64) -> Vec<Change> {
         let concerned = self.since(version).filter(|past| namespace.is_none_or(|n| n == &*past.place.0));
-        let change = |past: &Past| {
-            let object = past.object.object();
-            let event = match past.what {
-                What::Added => WatchEvent::Added(object),
-                What::Modified => WatchEvent::Modified(object),
-                What::Deleted => WatchEvent::Deleted(object),
-            };
-            Change { key: self.key(&past.place), event, previous: past.previous.as_ref().map(Kept::object) }
+        concerned.map(|past| self.change(past)).collect()
+    }
+
+    fn change(&self, past: &Past) -> Change {
+        let object = past.object.object();
+        let event = match past.what {
+            What::Added => WatchEvent::Added(object),
+            What::Modified => WatchEvent::Modified(object),
+            What::Deleted => WatchEvent::Deleted(object),
         };
-        concerned.map(change).collect()
+        Change { key: self.key(&past.place), event, previous: past.previous.as_ref().map(Kept::object) }
     }
 
     fn since(&self, version: u64) -> impl DoubleEndedIterator<Item = &Past> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::collection::Collection;
+use super::collection::{Collection, What};
 use super::object::Kept;
-use super::{Change, Object, ObjectKey, TooOld, WatchEvent};
+use super::{Change, Object, ObjectKey, TooOld};
 
 pub(super) struct State {
     version: u64,
@@ -92,20 +92,20 @@ impl State {
 
     /// Stores a value at the next version.
     pub(super) fn put(&mut self, key: &ObjectKey, value: Value) -> Arc<Object> {
-        let event = if self.kept(key).is_some() { WatchEvent::Modified } else { WatchEvent::Added };
-        self.record(key, value, event)
+        let what = if self.kept(key).is_some() { What::Modified } else { What::Added };
+        self.record(key, value, what)
     }
 
     /// Removes an object at the next version; `value` is its last state.
     pub(super) fn remove(&mut self, key: &ObjectKey, value: Value) -> Arc<Object> {
-        self.record(key, value, WatchEvent::Deleted)
+        self.record(key, value, What::Deleted)
     }
 
-    fn record(&mut self, key: &ObjectKey, value: Value, event: fn(Arc<Object>) -> WatchEvent) -> Arc<Object> {
+    fn record(&mut self, key: &ObjectKey, value: Value, what: What) -> Arc<Object> {
         self.version += 1;
         let object = Arc::new(Object::at(value, self.version));
         let bound = self.history;
-        let change = self.collection_mut(&key.group, &key.resource).record(key, event(object.clone()), bound);
+        let change = self.collection_mut(&key.group, &key.resource).record(key, what, object.kept(), bound);
         self.feeds.retain(|feed| feed.send(change.clone()).is_ok());
         object
     }
