@@ -80,6 +80,9 @@ impl Client {
     /// Reads the answer to a request, and returns where its body begins.
     async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<usize> {
         self.stream.write_all(request).await?;
+        // Else what TLS could not send at once, if only because it was this task's turn to
+        // yield, would stay with it while an answer is waited for.
+        self.stream.flush().await?;
         self.buffer.clear();
         loop {
             anyhow::ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the connection ended");
