@@ -16,7 +16,7 @@ use super::select::Selection;
 use crate::hooks::Hooks;
 use crate::kinds::Kinds;
 use crate::stamp::Stamps;
-use crate::store::Store;
+use crate::store::{Json, Store};
 
 /// Between the requests of one input.
 const BETWEEN: &[u8] = b"\n---\n";
@@ -160,7 +160,7 @@ pub(crate) fn selection(input: &[u8]) {
         (lines.next().unwrap_or_default(), lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let given: serde_json::Map<String, Value> =
         lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.into())).collect();
-    let pod = json!({"metadata": {"name": name, "namespace": "web", "labels": given}});
+    let pod = Json::from(json!({"metadata": {"name": name, "namespace": "web", "labels": given}}));
     let kind = Kinds::new().find("", "v1", "pods").expect("pods are built in");
     let Ok(read) = Selection::parse(&kind, labels, fields) else { return };
     let matches = read.matches(&pod);
