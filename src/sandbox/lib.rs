@@ -2,7 +2,8 @@
 //! and writes over TLS, with state in memory or in one file.
 //!
 //! [`store`] holds the objects and their history, [`kinds`] says what kinds there
-//! are and how they behave, [`fields`] keeps who owns which field, [`serve`] speaks
+//! are and how they behave, `rules` evaluates what the schemas of custom resources
+//! demand of them, [`fields`] keeps who owns which field, [`serve`] speaks
 //! HTTP and calls the [`hooks`]; a [`cluster`] puts it all together with the
 //! [`controllers`] behind it. Time and randomness come from whoever starts it.
 
@@ -23,6 +24,7 @@ mod pod_logs;
 mod private_file;
 pub mod rbac;
 pub mod reviews;
+mod rules;
 pub mod serve;
 pub mod stamp;
 pub mod store;

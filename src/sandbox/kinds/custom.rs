@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::decode::{DecodeError, Decoded};
 use super::{Group, Kind, Subresource, Version, builtin, paths_of, structural};
 use crate::failure::Fault;
+use crate::rules::Rules;
 
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
@@ -20,6 +21,8 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 pub struct CustomVersion {
     /// `openAPIV3Schema`; `None` keeps everything.
     schema: Option<Value>,
+    /// `x-kubernetes-validations` in it.
+    rules: Rules,
     /// Where the scale subresource finds its numbers.
     pub scale: Option<ScalePaths>,
     /// `additionalPrinterColumns`.
@@ -65,6 +68,19 @@ impl CustomVersion {
     pub fn validate(&self, value: &Value, faults: &mut Vec<Fault>) {
         if let Some(schema) = &self.schema {
             structural::validate(schema, value, "", faults);
+        }
+    }
+
+    /// Whether its schema has rules.
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// What the rules of its schema say of an object, and of its change; those that
+    /// are broken where nothing changed only warn.
+    pub fn judge(&self, value: &Value, old: Option<&Value>, faults: &mut Vec<Fault>, warnings: &mut Vec<String>) {
+        if let Some(schema) = &self.schema {
+            self.rules.validate(schema, value, old, faults, warnings);
         }
     }
 }
@@ -164,6 +180,7 @@ pub fn kinds_of(definition: &Value) -> Vec<Arc<Kind>> {
         drop(schemas.insert_document(&made.api_version(), &document(&made, version)));
         made.custom = Some(Arc::new(CustomVersion {
             schema: version.pointer("/schema/openAPIV3Schema").cloned(),
+            rules: version.pointer("/schema/openAPIV3Schema").map(Rules::of).unwrap_or_default(),
             scale: scale_paths(version),
             columns: version.get("additionalPrinterColumns").cloned(),
             schemas,

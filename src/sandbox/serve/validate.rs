@@ -30,11 +30,15 @@ use crate::failure::Fault;
 use crate::kinds::Kind;
 use crate::kinds::custom::CustomVersion;
 
+/// Where one of these is wrong, rules are not looked at.
+const BLOCKING: [&str; 5] =
+    ["FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"];
+
 /// How often the metadata of a change is looked at, and its faults are told.
 const LOOKS_AT_CHANGES: usize = 4;
 
 /// What is wrong with a new object.
-pub(super) fn create(kind: &Kind, value: &Value) -> Vec<Fault> {
+pub(super) fn create(kind: &Kind, value: &Value, warnings: &mut Vec<String>) -> Vec<Fault> {
     let mut faults = Vec::new();
     metadata::name(kind, value, &mut faults);
     metadata::all(kind, value, (1, 1), &mut faults);
@@ -49,11 +53,18 @@ pub(super) fn create(kind: &Kind, value: &Value) -> Vec<Fault> {
         }
         _ => content(kind, value, &mut faults),
     }
+    rules(kind, value, None, &mut faults, warnings);
     faults
 }
 
 /// What is wrong with a change.
-pub(super) fn update(kind: &Kind, subresource: &str, old: &Value, new: &Value) -> Vec<Fault> {
+pub(super) fn update(
+    kind: &Kind,
+    subresource: &str,
+    old: &Value,
+    new: &Value,
+    warnings: &mut Vec<String>,
+) -> Vec<Fault> {
     let mut faults = Vec::new();
     let times = if kind.custom.is_some() { (1, 1) } else { (LOOKS_AT_CHANGES, 2) };
     metadata::all(kind, new, times, &mut faults);
@@ -75,7 +86,20 @@ pub(super) fn update(kind: &Kind, subresource: &str, old: &Value, new: &Value) -
     } else if (&*kind.group, &*kind.plural, subresource) == ("apps", "deployments", "status") {
         workload::deployment_status(new, &mut faults);
     }
+    rules(kind, new, Some(old), &mut faults, warnings);
     faults
+}
+
+/// Rules are for what is right otherwise.
+fn rules(kind: &Kind, new: &Value, old: Option<&Value>, faults: &mut Vec<Fault>, warnings: &mut Vec<String>) {
+    let Some(custom) = kind.custom.as_ref().filter(|custom| custom.has_rules()) else { return };
+    if faults.iter().any(|fault| BLOCKING.contains(&fault.reason)) {
+        let detail = "some validation rules were not checked because the object was invalid; correct the existing errors \
+                      to complete validation";
+        faults.push(Fault::invalid("<nil>", &Value::Null, detail));
+    } else {
+        custom.judge(new, old, faults, warnings);
+    }
 }
 
 fn content(kind: &Kind, value: &Value, faults: &mut Vec<Fault>) {

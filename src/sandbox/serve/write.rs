@@ -78,7 +78,7 @@ fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft, sent: Option<&Bytes>
         let attributes = Attributes { verb: "create".to_owned(), name: name.clone(), ..ask.attributes.clone() };
         let admitted = Admitted { caller: ask.caller, attributes: &attributes, old: None, dry_run: ask.dry_run };
         api.hooks.admission.admit(&admitted, &mut candidate)?;
-        let faults = validate::create(&ask.kind, &candidate);
+        let faults = validate::create(&ask.kind, &candidate, &mut warnings);
         if !faults.is_empty() {
             return Err(Failure::invalid(ask.invalid_subject(&name), &faults));
         }
@@ -279,7 +279,7 @@ fn finish(
     let attributes = Attributes { verb: "update".to_owned(), ..ask.attributes.clone() };
     let admitted = Admitted { caller: ask.caller, attributes: &attributes, old: Some(old), dry_run: ask.dry_run };
     api.hooks.admission.admit(&admitted, &mut new)?;
-    let faults = validate::update(&ask.kind, ask.route.subresource, old, &new);
+    let faults = validate::update(&ask.kind, ask.route.subresource, old, &new, warnings);
     if !faults.is_empty() {
         return Err(Failure::invalid(ask.invalid_subject(ask.route.name), &faults));
     }

@@ -122,7 +122,9 @@ fn names(value: &Value, faults: &mut Vec<Fault>) {
 /// Every field has a type, and the root is an object.
 fn structural(path: &str, schema: &Value, faults: &mut Vec<Fault>) {
     below(path, schema, faults);
+    let is_structural = faults.is_empty();
     match text(schema, "/type") {
+        "object" if is_structural => crate::rules::check_definition(path, schema, faults),
         "object" => {}
         "" => faults.push(Fault::required(format!("{path}.type"), "must not be empty at the root")),
         other => faults.push(Fault::invalid(format!("{path}.type"), &other.into(), "must be object at the root")),

@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = files![
     "definitions",
     "custom",
     "schemas",
+    "rules",
     "reviews",
     "tables",
 ];
