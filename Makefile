@@ -63,7 +63,7 @@ bench-sandbox: cargo ## Memory and speed of simulated clusters, with figures.
 bench-fleet: tools ## Controllers that share clusters out and are killed and drained, with figures.
 	@$(call say,building for the benchmark)
 	@cargo build --locked --release -p argosy -p argosy-loadtest --bin argosy --bin fleet
-	@$(CARGO_TARGET_DIR)/release/fleet
+	@$(CARGO_TARGET_DIR)/release/fleet $(SCENARIO)
 
 fuzz: cargo ## Tries readers of foreign input with made-up ones, each for FUZZ_SECONDS (30).
 	@$(call say,building the fuzz targets)

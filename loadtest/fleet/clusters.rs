@@ -44,15 +44,17 @@ pub(crate) struct Clusters {
 
 impl Clusters {
     /// Starts the clusters and makes the repository; nothing is declared yet.
-    pub(crate) async fn start(git: &GitServer, count: usize, apps: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(git: &GitServer, spread: &[usize]) -> anyhow::Result<Self> {
+        let apps = spread.iter().sum();
         let repo = git.repo("fleet")?;
         let files: Vec<(String, String)> = (0..apps).map(|i| (format!("apps/{i}/map.yaml"), map(i))).collect();
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         repo.commit(&files)?;
         let mut members = Vec::new();
-        for number in 0..count {
-            let apps = (0..apps).filter(|app| app % count == number).collect();
-            members.push(Member::start(apps).await?);
+        let mut first = 0;
+        for count in spread {
+            members.push(Member::start((first..first + count).collect()).await?);
+            first += count;
         }
         Ok(Self { repo, members, apps })
     }

@@ -6,6 +6,9 @@ use anyhow::{Context, ensure};
 use argosy_tests::{Argosy, ControlPlane, Etcd, poll_until};
 use futures::future::try_join_all;
 
+use crate::report::Report;
+use crate::scenario::Scenario;
+
 /// Clock ticks of the kernel's accounting in a second, as on every Linux.
 const TICKS: f64 = 100.0;
 
@@ -17,15 +20,15 @@ pub(crate) struct Controllers {
 // === impl Controllers ===
 
 impl Controllers {
-    pub(crate) async fn start(home: &ControlPlane, etcd: &Etcd, count: usize, lease: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(home: &ControlPlane, etcd: &Etcd, scenario: &Scenario) -> anyhow::Result<Self> {
         let endpoints = etcd.endpoints().join(",");
-        let starting = (0..count).map(|_| {
+        let starting = (0..scenario.controllers).map(|_| {
             let starter = Argosy::controller(home).arg("--etcd-endpoints").arg(&endpoints);
             // Repairs are what is measured, not how long they are put off.
             let starter = starter.env("ARGOCD_APPLICATION_CONTROLLER_SELF_HEAL_BACKOFF_TIMEOUT_SECONDS", "0");
             starter
                 .env("ARGOCD_APPLICATION_CONTROLLER_SELF_HEAL_TIMEOUT_SECONDS", "0")
-                .env("ARGOSY_ETCD_LEASE_SECONDS", &lease.to_string())
+                .env("ARGOSY_ETCD_LEASE_SECONDS", &scenario.lease_seconds.to_string())
                 .start()
         });
         Ok(Self { running: try_join_all(starting).await? })
@@ -70,16 +73,19 @@ impl Controllers {
     }
 
     /// Prints what they have used.
-    pub(crate) async fn report(&self, apps: usize) -> anyhow::Result<()> {
-        let mut total = 0.0;
+    pub(crate) async fn report(&self, apps: usize, report: &mut Report) -> anyhow::Result<()> {
+        let (mut total, mut largest) = (0.0, 0.0_f64);
         for number in 0..self.count() {
             let pid = self.running[number].pid();
             let (cpu, resident) = (cpu_of(pid)?, resident_of(pid)?);
             total += cpu;
+            largest = largest.max(resident);
             let owned = self.owned(number).await?.len();
             println!("  controller {number}: {owned} clusters, {cpu:.1} s of CPU, {resident:.0} MB");
         }
         println!("  {:.1} ms of CPU per application", total * 1e3 / apps as f64);
+        report.note("cpu_ms_per_application", total * 1e3 / apps as f64);
+        report.note("resident_mb", largest);
         Ok(())
     }
 }

@@ -11,60 +11,80 @@
 //! Every write of the controllers is in the clusters' journals: each deletion must be
 //! made good by exactly one creation, however owners change.
 //!
-//! `ARGOSY_BENCH_CLUSTERS` (20), `ARGOSY_BENCH_APPS` (of all clusters, 200),
-//! `ARGOSY_BENCH_CONTROLLERS` (3), `ARGOSY_BENCH_TRIALS` (20) and
-//! `ARGOSY_BENCH_LEASE_SECONDS` (2) change the sizes. Fewer trials than a hundred say
-//! little of a 99th percentile.
+//! A scenario file says how large the fleet is (`scenarios/`); `--report` writes the
+//! figures as JSON, and `--ranges` holds them against a file of earlier ones, each with
+//! its mean, spread and margin.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 
 mod clusters;
 mod controllers;
+mod report;
+mod scenario;
 mod trials;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use argosy_tests::{ControlPlane, Etcd, GitServer, Kind, Options};
+use clap::Parser;
 use tokio::time::Instant;
 
 use clusters::Clusters;
 use controllers::Controllers;
+use report::Report;
+use scenario::Scenario;
 
 /// No step of a healthy run takes longer.
 const PATIENCE: Duration = Duration::from_secs(900);
+
+#[derive(Parser)]
+struct Arguments {
+    /// File with the scenario; a small one without it.
+    scenario: Option<PathBuf>,
+    /// File to write the figures to, as JSON.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// File with the ranges that the figures must be in.
+    #[arg(long)]
+    ranges: Option<PathBuf>,
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // The one provider of cryptography; a second installation would be our own bug.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (clusters, apps) = (number("ARGOSY_BENCH_CLUSTERS", 20)?, number("ARGOSY_BENCH_APPS", 200)?);
-    let (count, trials) = (number("ARGOSY_BENCH_CONTROLLERS", 3)?, number("ARGOSY_BENCH_TRIALS", 20)?);
-    let lease = number("ARGOSY_BENCH_LEASE_SECONDS", 2)?;
-    println!("{apps} applications on {clusters} clusters, {count} controllers, a lease of {lease} s");
+    let arguments = Arguments::parse();
+    let scenario = Scenario::read(arguments.scenario.as_deref())?;
+    let (apps, trials, mut report) = (scenario.applications, scenario.trials, Report::default());
+    println!(
+        "{apps} applications on {} clusters, {} controllers, a lease of {} s",
+        scenario.clusters, scenario.controllers, scenario.lease_seconds
+    );
 
     let (plane, etcd) = tokio::try_join!(ControlPlane::start_as(Kind::Sandbox, Options::default()), Etcd::start(1))?;
     plane.install().await?;
     let git = GitServer::start()?;
-    let clusters = Clusters::start(&git, clusters, apps).await?;
-    let mut controllers = Controllers::start(&plane, &etcd, count, lease).await?;
+    let clusters = Clusters::start(&git, &scenario.spread()).await?;
+    let mut controllers = Controllers::start(&plane, &etcd, &scenario).await?;
 
     let began = Instant::now();
     clusters.declare(&plane)?;
     clusters.create(&plane).await?;
     clusters.wait_deployed(&plane, PATIENCE).await?;
-    println!("sync of all: {:.1} s", began.elapsed().as_secs_f64());
-    controllers.report(apps).await?;
+    let synced = began.elapsed().as_secs_f64();
+    println!("sync of all: {synced:.1} s");
+    report.note("sync_s", synced);
+    controllers.report(apps, &mut report).await?;
 
-    trials::repairs(&clusters, trials).await?;
-    trials::kills(&clusters, &mut controllers, trials).await?;
-    trials::drains(&clusters, &mut controllers, trials).await?;
-    clusters.check()
-}
-
-fn number(name: &str, default: usize) -> anyhow::Result<usize> {
-    match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name} is not a number")),
-        Err(_) => Ok(default),
+    if trials > 0 {
+        trials::repairs(&clusters, trials, &mut report).await?;
+        trials::kills(&clusters, &mut controllers, trials, &mut report).await?;
+        trials::drains(&clusters, &mut controllers, trials, &mut report).await?;
     }
+    clusters.check()?;
+    if let Some(path) = &arguments.report {
+        report.write(path)?;
+    }
+    arguments.ranges.as_deref().map_or(Ok(()), |path| report.hold_against(path))
 }

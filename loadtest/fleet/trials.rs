@@ -9,20 +9,26 @@ use tokio::time::Instant;
 
 use crate::clusters::{Clusters, Member};
 use crate::controllers::Controllers;
+use crate::report::Report;
 
 /// Repairs with nothing else going on.
-pub(crate) async fn repairs(clusters: &Clusters, trials: usize) -> anyhow::Result<()> {
+pub(crate) async fn repairs(clusters: &Clusters, trials: usize, report: &mut Report) -> anyhow::Result<()> {
     let mut took = Vec::new();
     for trial in 0..trials {
         let since = Instant::now();
         took.extend(try_join_all(clusters.all().iter().map(|member| member.repair(trial, since))).await?);
     }
-    tell("repair, all at once on every cluster", &mut took);
+    report.times("repair", "repair, all at once on every cluster", &mut took);
     Ok(())
 }
 
 /// Controllers are killed, one after the other, and come back.
-pub(crate) async fn kills(clusters: &Clusters, controllers: &mut Controllers, trials: usize) -> anyhow::Result<()> {
+pub(crate) async fn kills(
+    clusters: &Clusters,
+    controllers: &mut Controllers,
+    trials: usize,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut took = Vec::new();
     for trial in 0..trials {
         controllers.wait_shared_out(clusters.all().len()).await?;
@@ -34,13 +40,18 @@ pub(crate) async fn kills(clusters: &Clusters, controllers: &mut Controllers, tr
         took.extend(try_join_all(members.iter().map(|member| member.repair(trial, since))).await?);
         controllers.one(victim).restart().await?;
     }
-    tell("kill -9 until its clusters are repaired", &mut took);
+    report.times("kill", "kill -9 until its clusters are repaired", &mut took);
     Ok(())
 }
 
 /// Controllers are told to end, one after the other, while everything of theirs is
 /// repaired all the time, and come back.
-pub(crate) async fn drains(clusters: &Clusters, controllers: &mut Controllers, trials: usize) -> anyhow::Result<()> {
+pub(crate) async fn drains(
+    clusters: &Clusters,
+    controllers: &mut Controllers,
+    trials: usize,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let (mut took, mut drained) = (Vec::new(), Vec::new());
     for trial in 0..trials {
         controllers.wait_shared_out(clusters.all().len()).await?;
@@ -61,8 +72,8 @@ pub(crate) async fn drains(clusters: &Clusters, controllers: &mut Controllers, t
         controllers.put(number, victim);
         controllers.one(number).restart().await?;
     }
-    tell("drain: the slowest repair on each of its clusters", &mut took);
-    tell("drain: until it has ended", &mut drained);
+    report.times("drain_repair", "drain: the slowest repair on each of its clusters", &mut took);
+    report.times("drain", "drain: until it has ended", &mut drained);
     Ok(())
 }
 
@@ -78,14 +89,4 @@ async fn slowest<T>(member: &Member, trial: usize, other: &JoinHandle<T>) -> any
             return Ok(slowest);
         }
     }
-}
-
-/// A line of the table.
-fn tell(what: &str, took: &mut [Duration]) {
-    took.sort();
-    let at = |percent: usize| took.get((took.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-    let millis =
-        |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), |time| format!("{:.0}", time.as_secs_f64() * 1e3));
-    let (median, high, most) = (millis(at(50)), millis(at(99)), millis(took.last().copied()));
-    println!("{what:<52} {:>5} times: median {median:>6} ms, p99 {high:>6} ms, most {most:>6} ms", took.len());
 }
