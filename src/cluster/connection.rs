@@ -89,8 +89,8 @@ impl Connection {
     /// # Errors
     /// [`Error::Config`] or [`Error::Credential`].
     pub async fn connect(config: &ClusterConfig, budget: Arc<Budget>, seed: u64) -> Result<Self> {
-        let lanes = Lanes::build(config.to_kube()?).await?;
-        let host = lanes.config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
+        let lanes = Lanes::build(config.reach()?).await?;
+        let host = lanes.reach.config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
         let shared = Shared {
             server: config.server.clone(),
             host,
@@ -185,12 +185,13 @@ impl Connection {
     /// # Errors
     /// As [`Self::connect`].
     pub async fn upgradable(&self) -> Result<kube::Client> {
-        let mut config = self.lanes()?.config.clone();
+        let lanes = self.lanes()?;
+        let mut config = lanes.reach.config.clone();
         if let Some(identity) = &self.acting_as {
             config.auth_info.impersonate = Some(identity.user.clone());
             config.auth_info.impersonate_groups = Some(identity.groups.clone());
         }
-        transport::upgradable(config).await
+        transport::upgradable(config, lanes.tokens.as_ref()).await
     }
 
     /// Counts credentials put in place by [`Self::swap`].

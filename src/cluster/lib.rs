@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`config`] | how a cluster is reached and as whom, read from a cluster Secret |
 //! | [`connection`] | the clients; every request of this crate goes through it, and so through the [`budget`] |
+//! | [`cloud`] | tokens of cloud providers, made in this process |
 //! | [`fence`] | credentials that exist for one epoch, and their removal |
 //! | [`discovery`] | which kinds are served, followed as they come and go |
 //! | [`openapi`] | schemas, fetched when asked for |
@@ -21,6 +22,7 @@
 pub mod apply;
 pub mod backoff;
 pub mod budget;
+pub mod cloud;
 pub mod config;
 pub mod connection;
 pub mod discovery;

@@ -15,6 +15,7 @@ use tower::{BoxError, ServiceBuilder};
 
 use crate::budget::Priority;
 use crate::call::Call;
+use crate::cloud::{Cloud, Tokens};
 use crate::error::{Error, Result, from_kube};
 
 /// Streams per watch connection. kube-apiserver allows 100; the rest is room
@@ -37,7 +38,17 @@ pub(crate) struct Lanes {
     /// For watches.
     pub(crate) watches: Vec<Lane>,
     /// What they were made from.
+    pub(crate) reach: Reach,
+    /// The provider's tokens they send.
+    pub(crate) tokens: Option<Tokens>,
+}
+
+/// How a cluster is reached, and as whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
     pub(crate) config: kube::Config,
+    /// Whose tokens to send, where a cloud provider makes them.
+    pub(crate) cloud: Option<Cloud>,
 }
 
 /// A client whose streams share one connection.
@@ -74,24 +85,26 @@ impl Lanes {
     /// # Errors
     /// [`Error::Config`] for unusable trust or client certificates,
     /// [`Error::Credential`] when the plugin fails.
-    pub(crate) async fn build(config: kube::Config) -> Result<Self> {
+    pub(crate) async fn build(reach: Reach) -> Result<Self> {
         install_crypto();
-        let copy = config.clone();
+        let copy = reach.config.clone();
+        let tokens = reach.cloud.clone().map(Tokens::new);
+        let sent = tokens.clone();
         let (calls, watches) = tokio::task::spawn_blocking({
             // The layers spawn their workers on the runtime they are made in.
             let runtime = tokio::runtime::Handle::current();
             move || {
                 let _inside = runtime.enter();
-                let calls = client(&copy)?;
+                let calls = client(&copy, sent.as_ref())?;
                 let watches = (0..WATCH_LANES)
-                    .map(|_| Ok(Lane { client: client(&copy)?, warm: tokio::sync::OnceCell::new() }))
+                    .map(|_| Ok(Lane { client: client(&copy, sent.as_ref())?, warm: tokio::sync::OnceCell::new() }))
                     .collect::<Result<Vec<_>>>()?;
                 Ok::<_, Error>((calls, watches))
             }
         })
         .await
         .map_err(|_| Error::Config("building the client failed".to_owned()))??;
-        Ok(Self { calls, watches, config })
+        Ok(Self { calls, watches, reach, tokens })
     }
 }
 
@@ -101,7 +114,7 @@ pub(crate) async fn single(config: kube::Config) -> Result<kube::Client> {
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let _inside = runtime.enter();
-        client(&config)
+        client(&config, None)
     })
     .await
     .map_err(|_| Error::Config("building the client failed".to_owned()))?
@@ -109,8 +122,16 @@ pub(crate) async fn single(config: kube::Config) -> Result<kube::Client> {
 
 /// A client that may upgrade its connection (exec, attach, port-forward), which
 /// only HTTP/1.1 does.
-pub(crate) async fn upgradable(config: kube::Config) -> Result<kube::Client> {
+pub(crate) async fn upgradable(mut config: kube::Config, tokens: Option<&Tokens>) -> Result<kube::Client> {
     install_crypto();
+    if let Some(tokens) = tokens {
+        let token = tokens.current().await?;
+        let unusable = |_| Error::Credential("the provider's token does not form a credential".to_owned());
+        let identity = serde_json::from_value(serde_json::json!({"token": token.expose()})).map_err(unusable)?;
+        let acting = std::mem::replace(&mut config.auth_info, identity);
+        config.auth_info.impersonate = acting.impersonate;
+        config.auth_info.impersonate_groups = acting.impersonate_groups;
+    }
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let _inside = runtime.enter();
@@ -120,7 +141,20 @@ pub(crate) async fn upgradable(config: kube::Config) -> Result<kube::Client> {
     .map_err(|_| Error::Config("building the client failed".to_owned()))?
 }
 
-fn client(config: &kube::Config) -> Result<kube::Client> {
+fn client(config: &kube::Config, tokens: Option<&Tokens>) -> Result<kube::Client> {
+    let client = plain(config)?;
+    let Some(tokens) = tokens.cloned() else { return Ok(client) };
+    let service = tower::service_fn(move |request| {
+        let (client, tokens) = (client.clone(), tokens.clone());
+        async move {
+            let request = tokens.authorize(request).await?;
+            client.send(request).await.map_err(BoxError::from)
+        }
+    });
+    Ok(kube::Client::new(service, config.default_namespace.clone()))
+}
+
+fn plain(config: &kube::Config) -> Result<kube::Client> {
     if config.proxy_url.is_some() {
         // kube knows how to tunnel; what a proxy adds is one connection per watch.
         return Ok(ClientBuilder::try_from(config.clone()).map_err(|e| from_kube(&e))?.build());

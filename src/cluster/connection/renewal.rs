@@ -36,7 +36,7 @@ impl Connection {
     /// # Errors
     /// As [`Self::connect`], and whatever the cluster says to the new identity.
     pub async fn swap(&self, config: &ClusterConfig) -> Result<Draining> {
-        let lanes = Lanes::build(config.to_kube()?).await?;
+        let lanes = Lanes::build(config.reach()?).await?;
         let proven = tokio::time::timeout(PROOF, prove(&lanes.calls));
         self.unless_closed(async { proven.await.unwrap_or(Err(Error::Timeout(PROOF))) }).await?;
         Ok(self.put(lanes).await)
@@ -65,8 +65,8 @@ impl Connection {
     }
 
     /// After a 401 to a request of this generation: whether there is a newer
-    /// credential to try. The exec plugin is asked for one, unless it was asked a
-    /// moment ago (kube does so itself only for tokens that say when they end);
+    /// credential to try. The exec plugin or the cloud provider is asked for one,
+    /// unless that was a moment ago (kube does so itself only for tokens that say when they end);
     /// whoever looks after this connection is told.
     pub(super) async fn renew(&self, refused: u64) -> Result<bool> {
         let shared = &*self.shared;
@@ -81,10 +81,11 @@ impl Connection {
         }
         let lanes = self.lanes()?;
         let recently = |at: Instant| at.elapsed() < RENEWAL;
-        if lanes.config.auth_info.exec.is_none() || shared.renewed.lock().await.is_some_and(recently) {
+        let is_made = lanes.reach.cloud.is_some() || lanes.reach.config.auth_info.exec.is_some();
+        if !is_made || shared.renewed.lock().await.is_some_and(recently) {
             return Ok(false);
         }
-        self.put(Lanes::build(lanes.config.clone()).await?).await;
+        self.put(Lanes::build(lanes.reach.clone()).await?).await;
         Ok(true)
     }
 
