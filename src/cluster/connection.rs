@@ -58,6 +58,9 @@ struct Shared {
     renewed: tokio::sync::Mutex<Option<Instant>>,
     /// The latest generation the cluster has refused to authenticate.
     refused: watch::Sender<Option<u64>>,
+    /// Writes that were forbidden, counted, and how many of these were looked into.
+    forbidden: watch::Sender<u64>,
+    cleared: watch::Sender<u64>,
     closed: CancellationToken,
 }
 
@@ -100,6 +103,8 @@ impl Connection {
             seed,
             renewed: tokio::sync::Mutex::default(),
             refused: watch::Sender::default(),
+            forbidden: watch::Sender::default(),
+            cleared: watch::Sender::default(),
             closed: CancellationToken::new(),
         };
         Ok(Self { shared: Arc::new(shared), acting_as: None })
@@ -236,6 +241,9 @@ impl Connection {
             };
             let refused = error.code() == Some(429);
             let unauthenticated = error.code() == Some(401);
+            if error.code() == Some(403) && call.method != Method::GET {
+                self.await_clearance().await;
+            }
             let renewed = unauthenticated && !std::mem::replace(&mut unknown, true) && self.renew(generation).await?;
             if renewed && attempt < ATTEMPTS {
                 attempt += 1;

@@ -194,6 +194,15 @@ impl Fence {
         grant::request(&self.root, asked, self.life).await
     }
 
+    /// Whether a grant's mark is still there: nobody has taken over.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub async fn stands(&self, grant: &Grant) -> Result<bool, FenceError> {
+        let parts = survey::parts(&self.root, &self.claim, &self.account, false).await?;
+        Ok(parts.iter().any(|part| part.name == grant.mark))
+    }
+
     /// Removes the mark of a grant that nobody works with.
     ///
     /// # Errors

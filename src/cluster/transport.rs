@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::middleware::AuthLayer;
 use kube::client::{Body, ClientBuilder, ConfigExt};
 use tower::{BoxError, ServiceBuilder};
 
@@ -95,11 +96,11 @@ impl Lanes {
             let runtime = tokio::runtime::Handle::current();
             move || {
                 let _inside = runtime.enter();
-                let calls = client(&copy, sent.as_ref())?;
-                let watches = (0..WATCH_LANES)
-                    .map(|_| Ok(Lane { client: client(&copy, sent.as_ref())?, warm: tokio::sync::OnceCell::new() }))
-                    .collect::<Result<Vec<_>>>()?;
-                Ok::<_, Error>((calls, watches))
+                let shared = Common::of(&copy)?;
+                let client = || client(&copy, &shared, sent.as_ref());
+                let lane = |_| Ok(Lane { client: client()?, warm: tokio::sync::OnceCell::new() });
+                let watches = (0..WATCH_LANES).map(lane).collect::<Result<Vec<_>>>()?;
+                Ok::<_, Error>((client()?, watches))
             }
         })
         .await
@@ -114,7 +115,7 @@ pub(crate) async fn single(config: kube::Config) -> Result<kube::Client> {
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let _inside = runtime.enter();
-        client(&config, None)
+        client(&config, &Common::of(&config)?, None)
     })
     .await
     .map_err(|_| Error::Config("building the client failed".to_owned()))?
@@ -141,8 +142,32 @@ pub(crate) async fn upgradable(mut config: kube::Config, tokens: Option<&Tokens>
     .map_err(|_| Error::Config("building the client failed".to_owned()))?
 }
 
-fn client(config: &kube::Config, tokens: Option<&Tokens>) -> Result<kube::Client> {
-    let client = plain(config)?;
+/// What the clients of one credential have in common: made once, for it takes
+/// reading certificates and running the exec plugin.
+struct Common {
+    tls: rustls::ClientConfig,
+    auth: Option<AuthLayer>,
+}
+
+// === impl Common ===
+
+impl Common {
+    /// Nothing where kube makes the clients.
+    fn of(config: &kube::Config) -> Result<Option<Self>> {
+        if config.proxy_url.is_some() {
+            return Ok(None);
+        }
+        let tls = config.rustls_client_config().map_err(|e| from_kube(&e))?;
+        Ok(Some(Self { tls, auth: config.auth_layer().map_err(|e| from_kube(&e))? }))
+    }
+}
+
+fn client(config: &kube::Config, shared: &Option<Common>, tokens: Option<&Tokens>) -> Result<kube::Client> {
+    let client = match shared {
+        Some(shared) => direct(config, shared)?,
+        // kube knows how to tunnel; what a proxy adds is one connection per watch.
+        None => ClientBuilder::try_from(config.clone()).map_err(|e| from_kube(&e))?.build(),
+    };
     let Some(tokens) = tokens.cloned() else { return Ok(client) };
     let service = tower::service_fn(move |request| {
         let (client, tokens) = (client.clone(), tokens.clone());
@@ -154,19 +179,13 @@ fn client(config: &kube::Config, tokens: Option<&Tokens>) -> Result<kube::Client
     Ok(kube::Client::new(service, config.default_namespace.clone()))
 }
 
-fn plain(config: &kube::Config) -> Result<kube::Client> {
-    if config.proxy_url.is_some() {
-        // kube knows how to tunnel; what a proxy adds is one connection per watch.
-        return Ok(ClientBuilder::try_from(config.clone()).map_err(|e| from_kube(&e))?.build());
-    }
+fn direct(config: &kube::Config, shared: &Common) -> Result<kube::Client> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT));
     http.set_keepalive(Some(Duration::from_secs(30)));
-    let mut https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(config.rustls_client_config().map_err(|e| from_kube(&e))?)
-        .https_or_http();
+    let mut https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(shared.tls.clone()).https_or_http();
     if let Some(name) = &config.tls_server_name {
         let name = name
             .clone()
@@ -185,7 +204,7 @@ fn plain(config: &kube::Config) -> Result<kube::Client> {
         .build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer().map_err(|e| from_kube(&e))?)
+        .option_layer(shared.auth.as_ref())
         .layer(config.extra_headers_layer().map_err(|e| from_kube(&e))?)
         .map_err(BoxError::from)
         .service(client);
