@@ -2,6 +2,7 @@
 //! time, written and read as bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use base64::Engine as _;
@@ -12,8 +13,12 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// Whatever takes so long is a fault and no figure.
+const LONG: Duration = Duration::from_secs(30);
 
 /// What all connections to one server share.
 #[derive(Clone)]
@@ -48,10 +53,13 @@ impl Way {
     }
 
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
-        let stream = TcpStream::connect(&self.address).await?;
+        let late = |what: &str| format!("{what} with {} within {LONG:?}", self.address);
+        let stream = timeout(LONG, TcpStream::connect(&self.address)).await;
+        let stream = stream.with_context(|| late("no connection"))??;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("127.0.0.1")?;
-        Ok(Client { stream: self.tls.connect(name, stream).await?, buffer: Vec::new() })
+        let stream = timeout(LONG, self.tls.connect(name, stream)).await;
+        Ok(Client { stream: stream.with_context(|| late("no handshake"))??, buffer: Vec::new() })
     }
 }
 
@@ -64,12 +72,22 @@ impl Client {
             "{method} {path} HTTP/1.1\r\nhost: sandbox\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        self.stream.write_all(request.as_bytes()).await?;
+        let answer = timeout(LONG, self.exchange(request.as_bytes())).await;
+        let start = answer.with_context(|| format!("no answer to {method} {path} within {LONG:?}"))??;
+        Ok(&self.buffer[start..])
+    }
+
+    /// Reads the answer to a request, and returns where its body begins.
+    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<usize> {
+        self.stream.write_all(request).await?;
+        // Else what TLS could not send at once, if only because it was this task's turn to
+        // yield, would stay with it while an answer is waited for.
+        self.stream.flush().await?;
         self.buffer.clear();
         loop {
             anyhow::ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the connection ended");
             if let Some(start) = body_of(&self.buffer)? {
-                return Ok(&self.buffer[start..]);
+                return Ok(start);
             }
         }
     }

@@ -27,7 +27,8 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         None => report(),
-        Some("clusters") => memory::clusters(&arguments.next().context("how many?")?),
+        Some("clusters") => memory::clusters(&arguments.next().context("how many?")?, false),
+        Some("clusters-with-roles") => memory::clusters(&arguments.next().context("how many?")?, true),
         Some("serve") => process::serve(arguments.next()),
         Some(other) => bail!("no role {other:?}"),
     }

@@ -10,6 +10,8 @@ use crate::client::{Client, Way};
 use crate::process::{Figures, Server, options, resident};
 use crate::{line, lines};
 
+/// Clusters that have the roles for people, which simulated ones of many do without.
+const WITH_ROLES: usize = 200;
 /// Objects whose memory is measured.
 const OBJECTS: usize = 5000;
 /// Until the controllers of new clusters have nothing to do.
@@ -21,22 +23,24 @@ pub(crate) fn report_clusters(count: usize) -> anyhow::Result<()> {
     lines(
         &figures,
         &[
-            ("memory", "memory of an idle cluster (no user-facing roles)", "300 kB"),
+            ("memory", "memory of an idle cluster", "300 kB"),
             ("start", &format!("start of {count} clusters in one process"), ""),
             ("all", &format!("memory of that process, {count} clusters"), ""),
             ("get", &format!("one get on each of {count}, with connecting"), ""),
         ],
-    )
+    )?;
+    let figures = Figures::of(&["clusters-with-roles", &WITH_ROLES.to_string()])?;
+    lines(&figures, &[("memory", "memory of an idle cluster, user-facing roles too", "300 kB")])
 }
 
-/// The role: starts clusters, and asks each of them for something.
+/// The role: starts clusters, with or without the roles for people, and asks each of
+/// them for something.
 #[expect(clippy::print_stdout, reason = "the figures are read from there")]
-pub(crate) fn clusters(count: &str) -> anyhow::Result<()> {
+pub(crate) fn clusters(count: &str, user_facing_roles: bool) -> anyhow::Result<()> {
     let count: usize = count.parse()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        // As many clusters are simulated: nobody is given the roles for people.
-        let options = || ClusterOptions { user_facing_roles: false, ..options() };
+        let options = || ClusterOptions { user_facing_roles, ..options() };
         // The first one pays for what all of them share.
         let mut all = vec![Cluster::start(options()).await?];
         tokio::time::sleep(SETTLED).await;

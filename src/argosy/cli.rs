@@ -1,5 +1,6 @@
 //! Flags and the environment variables that stand for them.
 
+mod admin;
 mod sandbox;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::home::HomeArgs;
+pub(crate) use admin::{Admin, Doctor, Output, Placement};
 pub(crate) use sandbox::Sandbox;
 
 /// GitOps continuous delivery for large fleets of Kubernetes clusters.
@@ -50,10 +52,13 @@ pub(crate) enum Command {
     Up(Box<Up>),
     /// Prints the configuration of Dex that the settings make, for a Dex that runs
     /// beside Argosy. It has secrets in it.
-    DexConfig(Box<HomeArgs>),
+    DexConfig(Box<DexConfig>),
     /// Serves a Kubernetes cluster whose API is real and whose Pods are simulated, for
     /// trying and testing, until it is told to end.
     Sandbox(Box<Sandbox>),
+    /// Looks after an installation.
+    #[command(subcommand)]
+    Admin(Admin),
 }
 
 #[derive(Args, Debug)]
@@ -97,6 +102,22 @@ pub(crate) struct Fleet {
     /// Seconds without a word after which a replica is taken for dead.
     #[arg(long, env = "ARGOSY_ETCD_LEASE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=600))]
     pub(crate) etcd_lease_seconds: u64,
+    /// Thousandths of a core that a cluster costs at least before its applications are
+    /// spread over several replicas. A cluster that costs more is split when it passes
+    /// a quarter of what a replica carries.
+    #[arg(long, env = "ARGOSY_SPLIT_MILLICORES", default_value_t = 50)]
+    pub(crate) split_millicores: u64,
+    /// Seconds a replica that is told to end takes at most to give its clusters to the
+    /// others, each prepared before it takes over.
+    #[arg(long, env = "ARGOSY_DRAIN_SECONDS", default_value_t = 60)]
+    pub(crate) drain_seconds: u64,
+    /// Replicas among which clusters are shared out by hand, without an etcd.
+    #[arg(long = "replicas", env = "ARGOCD_CONTROLLER_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) replicas: u32,
+    /// The shard this replica stands for, from 0: clusters that are pinned to it come
+    /// here. Without it the number at the end of the host's name.
+    #[arg(long, env = "ARGOCD_CONTROLLER_SHARD", allow_hyphen_values = true)]
+    pub(crate) shard: Option<i64>,
 }
 
 /// How a controller replica is reached, and where it works.
@@ -123,6 +144,16 @@ pub(crate) struct Server {
     pub(crate) metrics_address: SocketAddr,
     #[command(flatten)]
     pub(crate) api: Api,
+}
+
+/// Where the settings are, and where the configuration of Dex goes.
+#[derive(Args, Debug)]
+pub(crate) struct DexConfig {
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    /// File to write it to, for its owner alone, in place of the standard output.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Everything in one process. The environment's kubeconfig counts for nothing here:

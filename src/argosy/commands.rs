@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod admin;
 mod controller;
 mod dex_config;
 mod sandbox;
@@ -21,8 +22,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Controller(options) => controller::run(*options),
         Command::Server(options) => server::run(*options),
         Command::Up(options) => up::run(*options),
-        Command::DexConfig(home) => dex_config::run(&home),
+        Command::DexConfig(options) => dex_config::run(&options),
         Command::Sandbox(options) => sandbox::run(*options),
+        Command::Admin(command) => admin::run(command),
     }
 }
 
@@ -30,7 +32,11 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
 pub(crate) fn log_file(command: &Command) -> Option<PathBuf> {
     match command {
         Command::Up(options) => Some(options.data_dir.join(up::LOG)),
-        Command::Controller(_) | Command::Server(_) | Command::DexConfig(_) | Command::Sandbox(_) => None,
+        Command::Controller(_)
+        | Command::Server(_)
+        | Command::DexConfig(_)
+        | Command::Sandbox(_)
+        | Command::Admin(_) => None,
     }
 }
 

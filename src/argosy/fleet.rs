@@ -1,5 +1,7 @@
-//! How this controller replica takes part in the fleet: alone, or with others
-//! through etcd.
+//! How this controller replica takes part in the fleet: alone, with others through
+//! etcd, or with others by hand.
+
+mod by_hand;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use argosy_fleet::etcd::{EtcdOptions, EtcdTls, EtcdUser};
-use argosy_fleet::{Divided, Epoch, Etcd, Fleet, Local, Membership, Replica};
-use argosy_home::Peer;
+use argosy_fleet::{ByHand, Cost, Divided, Epoch, Etcd, Fleet, Local, Membership, Replica};
+use argosy_home::{Clock, Home, Peer};
 
 use crate::cli;
 use crate::home::seed;
@@ -21,6 +23,7 @@ const MARGIN: u32 = 10;
 pub(crate) struct Joined {
     placement: Arc<dyn Fleet>,
     etcd: Option<Arc<Etcd>>,
+    drain: Duration,
 }
 
 // === impl Joined ===
@@ -30,24 +33,47 @@ impl Joined {
     ///
     /// # Errors
     /// When a file cannot be read, or the options make no sense.
-    pub(crate) async fn begin(options: &cli::Fleet, peer: &Peer, first: Epoch) -> anyhow::Result<Self> {
+    pub(crate) async fn begin(
+        options: &cli::Fleet,
+        (home, clock): (&Home, &Clock),
+        peer: &Peer,
+        first: Epoch,
+    ) -> anyhow::Result<Self> {
         // A process that starts again is another replica.
-        let me = Replica::new(&format!("{}-{:x}", peer.name, seed()), &peer.address);
+        let name = format!("{}-{:x}", peer.name, seed());
+        let me = Replica { shard: peer.shard, ..Replica::new(&name, &peer.address) };
         let own = Local::new(me.clone(), first);
+        let drain = Duration::from_secs(options.drain_seconds);
         if options.etcd_endpoints.is_empty() {
-            return Ok(Self { placement: Arc::new(own), etcd: None });
+            if options.replicas <= 1 {
+                return Ok(Self { placement: Arc::new(own), etcd: None, drain });
+            }
+            home.watch_peers(clock.clone());
+            let rule = by_hand::rule(home.clone(), options.replicas, peer.shard)?;
+            return Ok(Self { placement: Arc::new(ByHand::new(own, Arc::new(rule))), etcd: None, drain });
         }
         let etcd = Arc::new(Etcd::start(etcd_options(options, me, first)?).context("the fleet cannot be joined")?);
         if let Err(error) = etcd.join().await {
             let error = format!("{:#}", anyhow::Error::from(error));
             tracing::warn!(error, "this replica could not join the fleet yet; it goes on trying");
         }
-        Ok(Self { placement: Arc::new(Divided::new(etcd.clone(), own)), etcd: Some(etcd) })
+        Ok(Self { placement: Arc::new(Divided::new(etcd.clone(), own)), etcd: Some(etcd), drain })
     }
 
     /// Who owns what.
     pub(crate) fn placement(&self) -> Arc<dyn Fleet> {
         self.placement.clone()
+    }
+
+    /// Gives everything to the others, one by one, while it is still worked on here.
+    pub(crate) async fn drain(&self) {
+        let Some(etcd) = &self.etcd else { return };
+        tracing::info!("giving clusters to the other replicas");
+        if etcd.drain(self.drain).await {
+            tracing::info!("nothing is owned here any more");
+        } else {
+            tracing::warn!("the others have not taken everything over in time; they get the rest all the same");
+        }
     }
 
     /// Gives everything back, so that others need not wait for the lease.
@@ -58,6 +84,24 @@ impl Joined {
             tracing::warn!(%error, "the fleet could not be left in order; the lease runs out by itself");
         }
     }
+}
+
+/// The shard a replica stands for: what it was told, else the number at the end of
+/// the host's name.
+pub(crate) fn shard(options: &cli::Fleet, host: &str) -> Option<u32> {
+    let told = options.shard.filter(|shard| *shard >= 0);
+    let ordinal = || host.rsplit_once('-')?.1.parse().ok();
+    told.map_or_else(ordinal, |shard| u32::try_from(shard).ok())
+}
+
+/// Follows a fleet in etcd without being a member.
+///
+/// # Errors
+/// When a file cannot be read, or the options make no sense.
+pub(crate) fn onlooker(options: &cli::Fleet) -> anyhow::Result<Etcd> {
+    let me = Replica::new(&format!("onlooker-{:x}", seed()), "");
+    let options = EtcdOptions { stands: false, ..etcd_options(options, me, Epoch(0))? };
+    Etcd::start(options).context("the fleet cannot be followed")
 }
 
 fn etcd_options(options: &cli::Fleet, me: Replica, first: Epoch) -> anyhow::Result<EtcdOptions> {
@@ -84,6 +128,7 @@ fn etcd_options(options: &cli::Fleet, me: Replica, first: Epoch) -> anyhow::Resu
         lease,
         margin: lease / MARGIN,
         first_epoch: first,
+        worth_splitting: Cost(options.split_millicores * 1_000),
         ..EtcdOptions::new(me, options.etcd_endpoints.clone())
     })
 }

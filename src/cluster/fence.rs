@@ -1,9 +1,9 @@
 //! The fence at the target: credentials that exist only for one epoch.
 //!
-//! An owner does not work with the declared credential but with a token that was
+//! An owner makes no changes with the declared credential but with a token that was
 //! made for its epoch. Its successor removes what that token hangs on, and the
-//! cluster itself refuses whoever still has it, whatever that one believes. The
-//! declared credential is used for nothing but this.
+//! cluster itself refuses whoever still has it, whatever that one believes. With the
+//! declared credential nothing is made or removed but this.
 //!
 //! | kind | what is made for an epoch | refused after |
 //! | --- | --- | --- |
@@ -56,7 +56,7 @@ use crate::error::Error;
 use plan::{Own, Plan, Source, Step, plan_claim};
 
 pub use choose::{Choice, choose_fence};
-pub use claim::{Account, Claim};
+pub use claim::{Account, Claim, SliceOf};
 pub use grant::Grant;
 pub use prove::Prover;
 pub use survey::{Identity, Rights, survey};
@@ -288,7 +288,7 @@ pub(crate) struct Part {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) uid: String,
-    pub(crate) slice: u32,
+    pub(crate) slice: SliceOf,
     pub(crate) epoch: u64,
     /// By the API server's clock.
     pub(crate) created: Timestamp,

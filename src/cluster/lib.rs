@@ -6,6 +6,7 @@
 //! | [`config`] | how a cluster is reached and as whom, read from a cluster Secret |
 //! | [`connection`] | the clients; every request of this crate goes through it, and so through the [`budget`] |
 //! | [`cloud`] | tokens of cloud providers, made in this process |
+//! | [`doctor`] | what a cluster lets us do, and what it lacks |
 //! | [`fence`] | credentials that exist for one epoch, and their removal |
 //! | [`discovery`] | which kinds are served, followed as they come and go |
 //! | [`openapi`] | schemas, fetched when asked for |
@@ -26,12 +27,15 @@ pub mod cloud;
 pub mod config;
 pub mod connection;
 pub mod discovery;
+pub mod doctor;
 pub mod error;
 pub mod fence;
 pub mod live;
 pub mod openapi;
 
+mod access;
 mod call;
+mod meter;
 mod redact;
 mod stream;
 mod transport;
@@ -46,4 +50,5 @@ pub use discovery::{ApiResource, Catalog, Discovery, FilterRule, ResourceFilter}
 pub use error::{ApiStatus, Error, Result};
 pub use fence::{Account, Choice, Claim, Fence, FenceError, Grant, Prover};
 pub use live::{Change, ChangeKind, KindState, LiveObject, LiveOptions, LiveState, LiveStats, TreeNode};
+pub use meter::measured;
 pub use openapi::OpenApi;

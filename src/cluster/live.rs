@@ -34,7 +34,9 @@ mod wire;
 mod index_tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use argosy_model::{GroupKind, Gvk, ResourceKey};
@@ -87,6 +89,8 @@ struct Shared {
     scopes: Scopes,
     /// Something that decides which watches there are has changed.
     replan: Notify,
+    /// Nanoseconds that watches have computed.
+    work: std::sync::atomic::AtomicU64,
     /// Counts changes of `options`: watches read differently after one.
     reading: std::sync::atomic::AtomicU64,
 }
@@ -114,10 +118,16 @@ impl LiveState {
             publisher: Publisher::default(),
             scopes: Scopes::default(),
             replan: Notify::new(),
+            work: 0.into(),
             reading: 0.into(),
         });
         let planner = tokio::spawn(planner::run(shared.clone()));
         Self { shared, _planner: Arc::new(Planner(planner.abort_handle())) }
+    }
+
+    /// How long watches have computed so far.
+    pub fn work(&self) -> Duration {
+        Duration::from_nanos(self.shared.work.load(Ordering::Relaxed))
     }
 
     /// Changes how objects are read: tracking, health rules, what counts as a
@@ -305,6 +315,11 @@ impl LiveState {
 // === impl Shared ===
 
 impl Shared {
+    fn spend(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.work.fetch_add(nanos, Ordering::Relaxed);
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,5 @@
-//! The Credential actor: one per cluster slice, beside its Cluster actor.
+//! The Credential actor: one per cluster slice, and one to read the cluster with,
+//! beside their Cluster actor.
 //!
 //! Owns the way into one cluster: loads the declaration, gets a credential to
 //! work with ([`establish`]), hands over the connection, and exchanges that
@@ -6,7 +7,7 @@
 //! settings may have changed, that the cluster refuses the credential, and that
 //! the slice is let go.
 //!
-//! Where the cluster lets it, the credential exists for this owner's epoch alone
+//! What is declared is read with as it is. Where the cluster lets it, an owner's credential exists for this owner's epoch alone
 //! (`argosy_cluster::fence`), and is exchanged after a part of its life
 //! ([`rotation`]): made, proven, promoted in the place of the one before, which
 //! is removed once nothing is sent with it, and proven to be refused.
@@ -34,8 +35,8 @@ use actix::{
     WrapFuture as _,
 };
 use argosy_cluster::{Budget, BudgetConfig, Connection, FenceError};
-use argosy_fleet::{EntityId, Ownership};
-use argosy_model::FenceKind;
+use argosy_fleet::{Epoch, Slice};
+use argosy_model::{FenceKind, FenceWish};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
@@ -95,14 +96,20 @@ struct Redeclared;
 // === impl Credential ===
 
 impl Credential {
-    pub(crate) fn new(shared: Arc<Shared>, server: Arc<str>, right: &Ownership, cluster: Addr<Cluster>) -> Self {
-        let slice = match right.entity() {
-            EntityId::ClusterSlice { slice, .. } => *slice,
-            EntityId::Repository { .. } => 0,
-        };
+    /// One to read with.
+    pub(crate) fn reading(shared: Arc<Shared>, server: Arc<str>, cluster: Addr<Cluster>) -> Self {
+        Self::new(shared, server, None, cluster)
+    }
+
+    /// One to make changes with, in an epoch of a slice.
+    pub(crate) fn owning(shared: Arc<Shared>, server: Arc<str>, owned: (Slice, Epoch), cluster: Addr<Cluster>) -> Self {
+        Self::new(shared, server, Some(owned), cluster)
+    }
+
+    fn new(shared: Arc<Shared>, server: Arc<str>, owned: Option<(Slice, Epoch)>, cluster: Addr<Cluster>) -> Self {
         let (budget, seed) = (Budget::new(budget()), shared.random());
         Self {
-            place: Place { server, slice, epoch: right.epoch().0, budget, seed },
+            place: Place { server, owned, budget, seed },
             shared,
             cluster,
             connection: None,
@@ -135,7 +142,11 @@ impl Credential {
             Ok(declared) => declared,
             Err(reason) => return self.on_failure(reason, ctx),
         };
-        let Some(declared) = declared else { return };
+        let Some(mut declared) = declared else { return };
+        if self.place.owned.is_none() {
+            // Nothing is changed with it, so nobody has to be kept from that.
+            declared.wanted.fence = FenceWish::None;
+        }
         if self.connection.is_none() || self.version.as_ref() != Some(&declared.version) {
             self.exchange(declared, ctx);
         }
@@ -213,11 +224,14 @@ impl Credential {
         }
         self.connection = Some(connection.clone());
         #[expect(clippy::disallowed_methods, reason = "one per connection made")]
-        self.cluster.do_send(Connected { connection, standing: self.standing.clone() });
+        self.cluster.do_send(Connected { epoch: self.place.epoch(), connection, standing: self.standing.clone() });
     }
 
     /// Says which fence stands: once, for each time that changes.
     fn tell(&self, held: &Held) {
+        if self.place.owned.is_none() {
+            return;
+        }
         let (server, fence) = (&*self.place.server, held.choice.kind.as_str());
         let reason = held.choice.reason.as_deref().unwrap_or_default();
         if held.choice.is_short {
@@ -257,7 +271,7 @@ impl Credential {
             tracing::warn!(server, attempt, reason, "no connection to the cluster");
         }
         #[expect(clippy::disallowed_methods, reason = "one per attempt, and attempts are spaced out")]
-        self.cluster.do_send(Unreachable(reason));
+        self.cluster.do_send(Unreachable(self.place.epoch(), reason));
         let wait = rotation::plan_retry(self.failures);
         self.cancel_next(ctx);
         self.next = Some(ctx.run_later(self.shared.jitter(wait, wait / 2), |actor, ctx| {
@@ -280,7 +294,7 @@ impl Credential {
             tokio::spawn(self.place.clone().withdraw(held));
         }
         #[expect(clippy::disallowed_methods, reason = "one per change of the declared clusters")]
-        self.cluster.do_send(Ended(reason.to_owned()));
+        self.cluster.do_send(Ended(self.place.epoch(), reason.to_owned()));
     }
 
     fn cancel_next(&mut self, ctx: &mut Context<Self>) {

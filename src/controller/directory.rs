@@ -33,6 +33,8 @@ const PLACED: Duration = Duration::from_secs(30);
 /// takes a while, and one that hangs must not keep its applications for ever.
 const CONNECTED: Duration = Duration::from_secs(120);
 
+const MOVING: &str = "it is moving to another replica";
+
 /// See the module's page.
 pub(crate) struct Directory {
     book: RwLock<Book>,
@@ -307,18 +309,19 @@ impl Directory {
     pub(crate) async fn target(&self, key: &AppKey, server: &str) -> Result<Arc<Target>, String> {
         let name: Arc<str> = server.into();
         self.write(|book| book.applications.get_mut(key).map(|e| e.server = Some(server.to_owned())));
-        let entity = EntityId::ClusterSlice { server: name.clone(), slice: 0 };
-        let found = self.find(entity, |book| book.clusters.get(&name).cloned()).await;
-        let mut state = found.ok_or_else(|| "it is moving to another replica".to_owned())?;
-        let settled = state.wait_for(|s| !matches!(s, TargetState::Connecting));
-        let Ok(settled) = tokio::time::timeout(CONNECTED, settled).await else {
-            return Err("it has not been read completely yet".to_owned());
+        let found = self.find(EntityId::cluster(server), |book| book.clusters.get(&name).cloned()).await;
+        let mut state = found.ok_or(MOVING)?;
+        let settled = async {
+            let read = match &*state.wait_for(|s| !matches!(s, TargetState::Connecting)).await.map_err(|_| MOVING)? {
+                TargetState::Ready(target) => target.clone(),
+                TargetState::Failed(reason) => return Err(reason.clone()),
+                TargetState::Connecting => return Err(MOVING.to_owned()),
+            };
+            let right = self.owned(key, server).ok_or(MOVING)?;
+            read.owned(right.epoch()).await
         };
-        match settled.as_deref() {
-            Ok(TargetState::Ready(target)) => Ok(target.clone()),
-            Ok(TargetState::Failed(reason)) => Err(reason.clone()),
-            Ok(TargetState::Connecting) | Err(_) => Err("it is moving to another replica".to_owned()),
-        }
+        let read = tokio::time::timeout(CONNECTED, settled).await;
+        read.unwrap_or_else(|_| Err("it has not been read completely yet".to_owned()))
     }
 
     /// An address, after declaring its entity where there is none yet.

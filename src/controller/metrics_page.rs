@@ -34,7 +34,8 @@ impl MetricsPage {
     fn applications(&self, out: &mut String) {
         // Each application and each cluster is told of once, by whoever works on it.
         let mut apps = self.shared.home.apps().list();
-        apps.retain(|(_, app)| self.is_here(&server_of(&self.shared, app)));
+        let directory = &self.shared.directory;
+        apps.retain(|(key, app)| directory.application_elsewhere(key, &server_of(&self.shared, app)).is_none());
         let mut lines: Vec<String> = apps.iter().map(|(_, app)| app_info(app)).collect();
         lines.sort();
         head(out, "argocd_app_info", "Information about application.");
@@ -46,7 +47,7 @@ impl MetricsPage {
     }
 
     fn is_here(&self, server: &str) -> bool {
-        self.shared.directory.elsewhere(server).is_none()
+        self.shared.directory.cluster_elsewhere(server).is_none()
     }
 
     fn clusters(&self, out: &mut String) {
@@ -58,10 +59,12 @@ impl MetricsPage {
                 // Sets the gauges that the cluster's own crate keeps.
                 target.live.stats();
                 let server = ("server", cluster.server.as_str());
-                let fence = target.standing.fence().as_str();
-                line(&mut fences, "argosy_fence", &[server, ("kind", fence)], 1);
-                if let Some(expires) = target.standing.expires() {
-                    line(&mut expiries, "argosy_credential_expiry_timestamp_seconds", &[server], expires.as_second());
+                if let Some(standing) = target.writers.standing() {
+                    line(&mut fences, "argosy_fence", &[server, ("kind", standing.fence().as_str())], 1);
+                    if let Some(expires) = standing.expires() {
+                        let at = expires.as_second();
+                        line(&mut expiries, "argosy_credential_expiry_timestamp_seconds", &[server], at);
+                    }
                 }
             }
             let version = target.as_ref().map(|t| t.version.as_str()).unwrap_or_default();

@@ -8,12 +8,14 @@
 //! again, from the world and never from a saved half-state. Changes of an object
 //! that say nothing to its application, such as our own writes, wake nobody.
 
+mod clusters;
+mod costs;
 mod watch;
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
-use argosy_fleet::{EntityId, Fleet, OwnershipEvent};
+use actix::{Actor, AsyncContext as _, Context, Handler, Message};
+use argosy_fleet::{Coming, EntityId, Fleet, OwnershipEvent};
 use argosy_home::AppEvent;
 use argosy_model::AppKey;
 use argosy_proto::v1alpha1::Application as AppObject;
@@ -21,16 +23,18 @@ use futures::StreamExt as _;
 
 use crate::application::{Application, server_of};
 use crate::bell::{Bell, Wake};
-use crate::cluster::{Cluster, Release};
+use crate::cluster::TargetState;
 use crate::context::Shared;
 use crate::directory::repository_parts;
 use crate::repository::Repository;
+use clusters::Clusters;
 
 /// See the module's page.
 pub(crate) struct Replica {
     shared: Arc<Shared>,
     placement: Arc<dyn Fleet>,
-    clusters: std::collections::HashMap<Arc<str>, Addr<Cluster>>,
+    clusters: Clusters,
+    measured_at: std::time::Instant,
 }
 
 /// An Application object changed.
@@ -43,11 +47,37 @@ struct ObjectChanged(AppEvent);
 #[rtype(result = "()")]
 struct OwnershipChanged(OwnershipEvent);
 
+/// What this replica gets next changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ComingChanged(Coming);
+
+/// A cluster that is prepared for has come, or failed, or has begun again.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Prepared;
+
 // === impl Replica ===
 
 impl Replica {
     pub(crate) fn new(shared: Arc<Shared>, placement: Arc<dyn Fleet>) -> Self {
-        Self { shared, placement, clusters: std::collections::HashMap::new() }
+        Self { clusters: Clusters::new(shared.clone()), shared, placement, measured_at: std::time::Instant::now() }
+    }
+
+    /// Tells what is owned here has cost lately.
+    fn measure(&mut self) {
+        let now = std::time::Instant::now();
+        let elapsed = now.duration_since(self.measured_at);
+        self.measured_at = now;
+        let costs = self.clusters.costs(elapsed);
+        metrics::gauge!("argosy_fleet_load").set(costs.iter().map(|(_, cost)| cost.0 as f64).sum::<f64>());
+        for (entity, cost) in costs {
+            self.placement.report_cost(&entity, cost);
+        }
+    }
+
+    fn release_later(server: Arc<str>, ctx: &mut Context<Self>) {
+        ctx.run_later(clusters::LINGER, move |actor, _| actor.clusters.release_idle(&server));
     }
 
     fn start_application(&self, key: &AppKey) {
@@ -66,7 +96,11 @@ impl Actor for Replica {
         ctx.add_message_stream(owned.map(OwnershipChanged));
         let apps = watch::objects(self.shared.home.apps().subscribe());
         ctx.add_message_stream(apps.map(ObjectChanged));
+        let coming = tokio_stream::wrappers::WatchStream::new(self.placement.watch_coming());
+        ctx.add_message_stream(coming.map(ComingChanged));
         tokio::spawn(watch::surroundings(self.shared.clone()));
+        tokio::spawn(watch::declarations(self.shared.clone(), self.placement.clone()));
+        ctx.run_interval(costs::INTERVAL, |actor, _| actor.measure());
     }
 }
 
@@ -83,8 +117,7 @@ impl Handler<ObjectChanged> for Replica {
                 }
             }
             AppEvent::Deleted { key, last } => {
-                if let Some(last) =
-                    last.filter(|last| self.shared.directory.owns_cluster(&server_of(&self.shared, last)))
+                if let Some(last) = last.filter(|last| self.shared.directory.owns(&key, &server_of(&self.shared, last)))
                 {
                     crate::application::tell_deleted(&self.shared, &last);
                 }
@@ -118,13 +151,10 @@ fn concerns(old: &AppObject, new: &AppObject) -> bool {
 impl Handler<OwnershipChanged> for Replica {
     type Result = ();
 
-    fn handle(&mut self, OwnershipChanged(event): OwnershipChanged, _: &mut Self::Context) {
+    fn handle(&mut self, OwnershipChanged(event): OwnershipChanged, ctx: &mut Self::Context) {
         match event {
-            OwnershipEvent::Gained { entity: EntityId::ClusterSlice { server, .. }, ownership } => {
-                let cluster = Cluster::new(self.shared.clone(), server.clone(), ownership);
-                self.shared.directory.add_cluster(&server, cluster.state());
-                self.clusters.insert(server.clone(), cluster.start());
-                self.shared.directory.wake_waiting(&server);
+            OwnershipEvent::Gained { entity: EntityId::ClusterSlice { server, slice }, ownership } => {
+                self.clusters.gain(&server, slice, ownership);
             }
             OwnershipEvent::Gained { entity: EntityId::Repository { url: name }, ownership } => {
                 let (url, project) = repository_parts(&name);
@@ -136,18 +166,41 @@ impl Handler<OwnershipChanged> for Replica {
                     Err(error) => tracing::error!(repository = &*name, %error, "an entity has an address that is none"),
                 }
             }
-            OwnershipEvent::Lost { entity: EntityId::ClusterSlice { server, .. }, .. } => {
-                // Here and not by the actor: it may end after a new one has begun.
-                self.shared.directory.remove_cluster(&server);
-                if let Some(cluster) = self.clusters.remove(&server) {
-                    #[expect(clippy::disallowed_methods, reason = "one per slice that is lost")]
-                    cluster.do_send(Release);
-                }
+            OwnershipEvent::Lost { entity: EntityId::ClusterSlice { server, slice }, .. } => {
+                self.clusters.lose(&server, slice);
+                Self::release_later(server, ctx);
             }
             // Without an address nobody can send to it, and the actor ends.
             OwnershipEvent::Lost { entity: EntityId::Repository { url }, .. } => {
                 self.shared.directory.remove_repository(&url);
             }
         }
+    }
+}
+
+impl Handler<ComingChanged> for Replica {
+    type Result = ();
+
+    fn handle(&mut self, ComingChanged(coming): ComingChanged, ctx: &mut Self::Context) {
+        let (unneeded, states) = self.clusters.expect(coming);
+        unneeded.into_iter().for_each(|server| Self::release_later(server, ctx));
+        for state in states {
+            // Once: what has come stays, and what has failed has told why.
+            let settled = async move {
+                let mut state = state;
+                drop(state.wait_for(|state| matches!(state, TargetState::Ready(_))).await);
+                Prepared
+            };
+            ctx.add_message_stream(futures::stream::once(settled));
+        }
+        self.placement.report_prepared(self.clusters.prepared());
+    }
+}
+
+impl Handler<Prepared> for Replica {
+    type Result = ();
+
+    fn handle(&mut self, _: Prepared, _: &mut Self::Context) {
+        self.placement.report_prepared(self.clusters.prepared());
     }
 }

@@ -11,9 +11,9 @@ mod balance;
 use std::collections::BTreeMap;
 
 use crate::error::Error;
-use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId};
+use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, slices_of};
 
-pub(crate) use balance::score;
+pub(crate) use balance::{preferred, score};
 
 /// Where one entity is placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,17 +33,33 @@ pub struct Assignment {
     next_epoch: Epoch,
 }
 
-/// Decides who owns what. Entities are the keys of `costs`; those of `previous`
+/// What an entity demands of its owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// What it costs.
+    pub cost: Cost,
+    /// The shard it is pinned to. While no replica stands for that it is placed as
+    /// if it were not pinned.
+    pub pin: Option<u32>,
+}
+
+/// [`assign_demands`] with nothing pinned.
+pub fn assign_entities(previous: &Assignment, replicas: &[Replica], costs: &BTreeMap<EntityId, Cost>) -> Assignment {
+    let demand = |(entity, cost): (&EntityId, &Cost)| (entity.clone(), Demand { cost: *cost, pin: None });
+    assign_demands(previous, replicas, &costs.iter().map(demand).collect())
+}
+
+/// Decides who owns what. Entities are the keys of `demands`; those of `previous`
 /// that are not among them are dropped. Replicas of weight 0 get nothing, and
 /// without any other nothing is placed. An entity gets a new epoch exactly when
 /// it gets a new owner.
 ///
 /// Bound: with `m` the largest cost, no replica's load passes its share of the
-/// total by more than a quarter plus `m`.
-pub fn assign_entities(previous: &Assignment, replicas: &[Replica], costs: &BTreeMap<EntityId, Cost>) -> Assignment {
+/// total by more than 15 percent plus `m`.
+pub fn assign_demands(previous: &Assignment, replicas: &[Replica], demands: &BTreeMap<EntityId, Demand>) -> Assignment {
     let mut next_epoch = previous.next_epoch;
     let mut placed = BTreeMap::new();
-    for (entity, replica) in balance::place(previous, replicas, costs) {
+    for (entity, replica) in balance::place(previous, replicas, demands) {
         let epoch = match previous.placed.get(entity) {
             Some(before) if before.replica == *replica => before.epoch,
             _ => {
@@ -73,6 +89,18 @@ impl Assignment {
     /// Where an entity is placed.
     pub fn get(&self, entity: &EntityId) -> Option<&Placed> {
         self.placed.get(entity)
+    }
+
+    /// The slice of a cluster that an application is in, as far as it is placed.
+    pub fn slice_with(&self, server: &str, application: &str) -> Option<&EntityId> {
+        let is_in =
+            |entity: &&EntityId| matches!(entity, EntityId::ClusterSlice { slice, .. } if slice.contains(application));
+        self.placed.range(slices_of(&server.into())).map(|(entity, _)| entity).find(is_in)
+    }
+
+    /// The first slice of a cluster, as far as it is placed.
+    pub fn first_slice(&self, server: &str) -> Option<&EntityId> {
+        self.placed.range(slices_of(&server.into())).next().map(|(entity, _)| entity)
     }
 
     /// Every placed entity, in order.

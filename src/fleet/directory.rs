@@ -26,12 +26,39 @@ pub enum Location {
 pub trait Directory: Send + Sync {
     /// Where the entity lives; `None` while nobody owns it or its owner is gone.
     fn locate(&self, entity: &EntityId) -> Option<Location>;
+
+    /// Where the slice of a cluster lives that an application is in.
+    fn locate_application(&self, server: &str, application: &str) -> Option<Location>;
+
+    /// Where the first slice of a cluster lives: who speaks for the cluster as such.
+    fn locate_cluster(&self, server: &str) -> Option<Location>;
 }
 
 /// What a controller needs of the fleet.
 pub trait Fleet: Placement + Directory {}
 
 impl<T: Placement + Directory> Fleet for T {}
+
+/// As [`Directory::locate_application`].
+pub(crate) fn locate_application(
+    (server, application): (&str, &str),
+    me: &ReplicaId,
+    assignment: &Assignment,
+    members: &Members,
+) -> Option<Location> {
+    let entity = assignment.slice_with(server, application)?;
+    locate(entity, me, assignment, members)
+}
+
+/// As [`Directory::locate_cluster`].
+pub(crate) fn locate_cluster(
+    server: &str,
+    me: &ReplicaId,
+    assignment: &Assignment,
+    members: &Members,
+) -> Option<Location> {
+    locate(assignment.first_slice(server)?, me, assignment, members)
+}
 
 pub(crate) fn locate(
     entity: &EntityId,

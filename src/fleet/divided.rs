@@ -4,18 +4,20 @@
 //! A mirror is only read from, so that two of one repository cost time and space
 //! and nothing else; applications find theirs without asking another replica.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, stream};
+use tokio::sync::watch;
 
 use crate::directory::{Directory, Location};
 use crate::error::Error;
 use crate::id::{Cost, EntityId};
 use crate::lease::Ownership;
 use crate::local::Local;
-use crate::placement::{OwnershipEvent, Placement};
+use crate::placement::{Coming, OwnershipEvent, Pins, Placement};
 
 /// See the module's page.
 pub struct Divided<S> {
@@ -63,6 +65,22 @@ impl<S: Placement> Placement for Divided<S> {
         if is_shared(entity) { self.shared.ownership(entity) } else { self.own.ownership(entity) }
     }
 
+    fn right_to(&self, server: &str, application: &str) -> Option<Ownership> {
+        self.shared.right_to(server, application)
+    }
+
+    fn watch_coming(&self) -> watch::Receiver<Coming> {
+        self.shared.watch_coming()
+    }
+
+    fn report_prepared(&self, entities: BTreeSet<EntityId>) {
+        self.shared.report_prepared(entities);
+    }
+
+    fn pin(&self, pins: Pins) {
+        self.shared.pin(pins);
+    }
+
     fn report_cost(&self, entity: &EntityId, cost: Cost) {
         if is_shared(entity) { self.shared.report_cost(entity, cost) } else { self.own.report_cost(entity, cost) }
     }
@@ -71,5 +89,13 @@ impl<S: Placement> Placement for Divided<S> {
 impl<S: Directory> Directory for Divided<S> {
     fn locate(&self, entity: &EntityId) -> Option<Location> {
         if is_shared(entity) { self.shared.locate(entity) } else { self.own.locate(entity) }
+    }
+
+    fn locate_application(&self, server: &str, application: &str) -> Option<Location> {
+        self.shared.locate_application(server, application)
+    }
+
+    fn locate_cluster(&self, server: &str) -> Option<Location> {
+        self.shared.locate_cluster(server)
     }
 }

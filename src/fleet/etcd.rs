@@ -5,8 +5,9 @@
 //! | [`connection`] | calls to whichever endpoint answers |
 //! | [`watcher`], [`view`], [`keys`] | what etcd says of the fleet, followed |
 //! | [`session`] | the lease of this replica, kept and taken anew |
-//! | [`leader`], [`plan`], [`document`] | election; what is assigned to whom, decided and stored |
+//! | [`leader`], [`plan`], [`patience`], [`document`] | election; what is assigned to whom, decided and stored |
 //! | [`holder`], [`owner`] | what this replica owns, taken up and let go of |
+//! | [`prepare`] | what this replica is to get next, and has prepared for |
 //! | [`register`] | what is known, and what it costs |
 //!
 //! # One owner at a time
@@ -36,11 +37,14 @@
 mod connection;
 mod document;
 mod holder;
+mod inspect;
 mod keys;
 mod leader;
 mod options;
 mod owner;
+mod patience;
 mod plan;
+mod prepare;
 mod register;
 mod session;
 mod trouble;
@@ -50,8 +54,9 @@ mod watcher;
 #[cfg(test)]
 mod simulation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -64,16 +69,17 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 pub use options::{EtcdOptions, EtcdTls, EtcdUser};
 
 use crate::assignment::Assignment;
-use crate::directory::{Directory, Location, locate};
+use crate::directory::{Directory, Location, locate, locate_application, locate_cluster};
 use crate::error::Error;
 use crate::id::{Cost, EntityId, Replica, Term};
 use crate::lease::{LeaseView, Ownership};
 use crate::membership::{Leadership, Members, Membership};
-use crate::placement::{Owned, OwnershipEvent, Placement, PlacementStore, ownership_events};
+use crate::placement::{Coming, Owned, OwnershipEvent, Pins, Placement, PlacementStore, ownership_events, right_to};
 use connection::Connection;
 use holder::Holder;
 use keys::Keys;
 use leader::Leader;
+use prepare::Preparer;
 use register::Register;
 use session::{Keeper, Stay};
 use watcher::{Published, Watcher};
@@ -88,9 +94,13 @@ pub struct Etcd {
     stands: watch::Sender<bool>,
     leading: watch::Sender<Option<Term>>,
     owned: watch::Sender<Arc<Owned>>,
+    coming: watch::Sender<Coming>,
+    prepared: watch::Sender<BTreeSet<EntityId>>,
+    pins: watch::Sender<Arc<Pins>>,
     register: Arc<Register>,
     leader: Leader,
     leave: CancellationToken,
+    draining: CancellationToken,
     keeper: Mutex<Option<Keeper>>,
     /// The task that keeps the lease, once this replica has joined.
     kept: Mutex<Option<AbortOnDropHandle<()>>>,
@@ -112,8 +122,10 @@ impl Etcd {
         let keys = Keys::new(&options.prefix);
         let published = Arc::new(Published::new());
         let (stay, owned, leading) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
+        let (coming, prepared, pins) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
         let stands = watch::Sender::new(options.stands);
-        let (reread, leave, work) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
+        let (reread, work) = (Arc::new(Notify::new()), TaskTracker::new());
+        let (leave, draining) = (CancellationToken::new(), CancellationToken::new());
         let watcher = Watcher {
             connection: connection.clone(),
             keys: keys.clone(),
@@ -129,6 +141,7 @@ impl Etcd {
             reread,
             work: work.clone(),
             leave: leave.clone(),
+            draining: draining.clone(),
         };
         let holder = Holder {
             connection: connection.clone(),
@@ -147,11 +160,22 @@ impl Etcd {
             stay: stay.subscribe(),
             leading: leading.clone(),
             stands: stands.subscribe(),
+            pins: pins.subscribe(),
+        };
+        let preparer = Preparer {
+            connection: connection.clone(),
+            keys: keys.clone(),
+            options: options.clone(),
+            view: published.view.subscribe(),
+            stay: stay.subscribe(),
+            coming: coming.clone(),
+            prepared: prepared.subscribe(),
         };
         let register = Arc::new(Register::new(connection, keys, published.costs.subscribe()));
         let tasks = vec![
             AbortOnDropHandle::new(tokio::spawn(watcher.run())),
             AbortOnDropHandle::new(tokio::spawn(holder.run())),
+            AbortOnDropHandle::new(tokio::spawn(preparer.run())),
             AbortOnDropHandle::new(tokio::spawn(leader.clone().run())),
             AbortOnDropHandle::new(tokio::spawn(register.clone().run(options.cost_interval))),
         ];
@@ -162,9 +186,13 @@ impl Etcd {
             stands,
             leading,
             owned,
+            coming,
+            prepared,
+            pins,
             register,
             leader,
             leave,
+            draining,
             keeper: Mutex::new(Some(keeper)),
             kept: Mutex::default(),
             _tasks: tasks,
@@ -178,6 +206,15 @@ impl Etcd {
         let entries = document.iter().flat_map(|document| &document.entries);
         let leaving = entries.filter_map(|(entity, entry)| Some((entity.clone(), entry.leaving.clone()?.next)));
         leaving.collect()
+    }
+
+    /// Gives everything to the others one by one, each prepared before it takes over,
+    /// and takes nothing any more. Returns when nothing is owned here, or after
+    /// `patience`; true says that nothing is. [`Membership::leave`] comes next.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        self.draining.cancel();
+        let mut owned = self.owned.subscribe();
+        timeout(patience, owned.wait_for(|owned| owned.is_empty())).await.is_ok()
     }
 
     fn is_member(&self) -> Result<(), Error> {
@@ -273,6 +310,26 @@ impl Placement for Etcd {
         self.owned.borrow().get(entity).cloned()
     }
 
+    fn right_to(&self, server: &str, application: &str) -> Option<Ownership> {
+        right_to(&self.owned.borrow(), server, application)
+    }
+
+    fn watch_coming(&self) -> watch::Receiver<Coming> {
+        self.coming.subscribe()
+    }
+
+    fn report_prepared(&self, entities: BTreeSet<EntityId>) {
+        self.prepared.send_if_modified(|known| std::mem::replace(known, entities.clone()) != entities);
+    }
+
+    fn pin(&self, pins: Pins) {
+        self.pins.send_if_modified(|known| {
+            let is_new = **known != pins;
+            *known = Arc::new(pins);
+            is_new
+        });
+    }
+
     fn report_cost(&self, entity: &EntityId, cost: Cost) {
         if self.owned.borrow().contains_key(entity) {
             self.register.report(entity, cost);
@@ -303,5 +360,19 @@ impl PlacementStore for Etcd {
 impl Directory for Etcd {
     fn locate(&self, entity: &EntityId) -> Option<Location> {
         locate(entity, &self.options.me.id, &self.published.assignment.borrow(), &self.published.members.borrow())
+    }
+
+    fn locate_application(&self, server: &str, application: &str) -> Option<Location> {
+        let (assignment, members) = (self.published.assignment.borrow(), self.published.members.borrow());
+        locate_application((server, application), &self.options.me.id, &assignment, &members)
+    }
+
+    fn locate_cluster(&self, server: &str) -> Option<Location> {
+        locate_cluster(
+            server,
+            &self.options.me.id,
+            &self.published.assignment.borrow(),
+            &self.published.members.borrow(),
+        )
     }
 }

@@ -5,6 +5,10 @@
 //! still. A lease's time is the owner's: whoever keeps the lease subtracts from
 //! the store's time the margin that clocks and pauses need.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +49,8 @@ pub struct Ownership {
     epoch: Epoch,
     lease: LeaseView,
     revoked: CancellationToken,
+    /// Nanoseconds of work, by all clones.
+    spent: Arc<AtomicU64>,
     /// Counted by those who wait for the work to end.
     _holder: Option<[TaskTrackerToken; 2]>,
 }
@@ -134,7 +140,7 @@ impl LeaseView {
 impl Ownership {
     /// An ownership under a lease.
     pub(crate) fn new(entity: EntityId, epoch: Epoch, lease: LeaseView) -> Self {
-        Self { entity, epoch, lease, revoked: CancellationToken::new(), _holder: None }
+        Self { entity, epoch, lease, revoked: CancellationToken::new(), spent: Arc::default(), _holder: None }
     }
 
     /// An ownership whose holders are counted.
@@ -185,6 +191,17 @@ impl Ownership {
             () = self.revoked() => None,
             done = work => Some(done),
         }
+    }
+
+    /// Notes work that was done on what is owned.
+    pub fn spend(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.spent.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// All work that was noted, by any of the clones.
+    pub fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
     pub(crate) fn revoke(&self) {

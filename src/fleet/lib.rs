@@ -8,7 +8,7 @@
 //! [`Directory`]. The controller knows these traits alone; [`Local`] is their
 //! implementation for a single process, where one replica owns everything, and
 //! [`Etcd`] the one for many, of which [`Divided`] leaves repositories to
-//! everybody. How replicas know each other on the network is
+//! everybody. [`ByHand`] is for those who share clusters out themselves. How replicas know each other on the network is
 //! [`peer_tls`].
 //!
 //! Promises, whatever the implementation:
@@ -22,6 +22,7 @@
 //! that restarts starts its epochs from the number it is given.
 
 mod assignment;
+mod by_hand;
 mod directory;
 mod divided;
 mod error;
@@ -32,9 +33,11 @@ mod local;
 mod membership;
 pub mod peer_tls;
 mod placement;
+mod report;
 mod slices;
 
-pub use assignment::{Assignment, Placed, assign_entities};
+pub use assignment::{Assignment, Demand, Placed, assign_demands, assign_entities};
+pub use by_hand::{ByHand, Rule, deal};
 pub use directory::{Directory, Fleet, Location};
 pub use divided::Divided;
 pub use error::{BoxError, Error};
@@ -43,5 +46,6 @@ pub use id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 pub use lease::{Lease, LeaseState, LeaseView, Ownership};
 pub use local::Local;
 pub use membership::{Leadership, Members, Membership};
-pub use placement::{OwnershipEvent, Placement, PlacementStore};
-pub use slices::{plan_slices, slice_of};
+pub use placement::{Coming, OwnershipEvent, Pins, Placement, PlacementStore};
+pub use report::{EntityReport, Move, PlacementReport, Reason, ReplicaReport};
+pub use slices::{Slice, plan_slices, slice_of};

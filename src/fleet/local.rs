@@ -5,7 +5,7 @@
 //! and what is declared is its own at once. Nothing is remembered: whoever
 //! starts it again gives it an epoch above all it has used.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -14,12 +14,12 @@ use futures::stream::BoxStream;
 use tokio::sync::watch;
 
 use crate::assignment::{Assignment, assign_entities};
-use crate::directory::{Directory, Location, locate};
+use crate::directory::{Directory, Location, locate, locate_application, locate_cluster};
 use crate::error::Error;
 use crate::id::{Cost, EntityId, Epoch, Replica, Term};
 use crate::lease::{Lease, LeaseState, LeaseView, Ownership};
 use crate::membership::{Leadership, Members, Membership};
-use crate::placement::{Owned, OwnershipEvent, Placement, PlacementStore, ownership_events};
+use crate::placement::{Coming, Owned, OwnershipEvent, Pins, Placement, PlacementStore, ownership_events, right_to};
 
 /// The one term there is.
 const TERM: Term = Term(1);
@@ -35,6 +35,7 @@ pub struct Local {
     costs: watch::Sender<Arc<BTreeMap<EntityId, Cost>>>,
     assignment: watch::Sender<Arc<Assignment>>,
     owned: watch::Sender<Arc<Owned>>,
+    coming: watch::Sender<Coming>,
     /// Held while what is known, assigned and owned change together; says
     /// whether the replica is still a member.
     member: Mutex<bool>,
@@ -53,6 +54,7 @@ impl Local {
             costs: watch::Sender::new(Arc::default()),
             assignment: watch::Sender::new(Arc::new(Assignment::starting_at(first))),
             owned: watch::Sender::new(Arc::default()),
+            coming: watch::Sender::default(),
             member: Mutex::new(true),
             me,
         }
@@ -178,6 +180,20 @@ impl Placement for Local {
         self.owned.borrow().get(entity).cloned()
     }
 
+    fn right_to(&self, server: &str, application: &str) -> Option<Ownership> {
+        right_to(&self.owned.borrow(), server, application)
+    }
+
+    /// Nothing comes from anybody else.
+    fn watch_coming(&self) -> watch::Receiver<Coming> {
+        self.coming.subscribe()
+    }
+
+    fn report_prepared(&self, _: BTreeSet<EntityId>) {}
+
+    /// There is one replica, whatever shard it stands for.
+    fn pin(&self, _: Pins) {}
+
     fn report_cost(&self, entity: &EntityId, cost: Cost) {
         let _member = self.lock();
         self.costs.send_if_modified(|costs| match costs.get(entity) {
@@ -216,5 +232,14 @@ impl PlacementStore for Local {
 impl Directory for Local {
     fn locate(&self, entity: &EntityId) -> Option<Location> {
         locate(entity, &self.me.id, &self.assignment.borrow(), &self.members.borrow())
+    }
+
+    fn locate_application(&self, server: &str, application: &str) -> Option<Location> {
+        let (assignment, members) = (self.assignment.borrow(), self.members.borrow());
+        locate_application((server, application), &self.me.id, &assignment, &members)
+    }
+
+    fn locate_cluster(&self, server: &str) -> Option<Location> {
+        locate_cluster(server, &self.me.id, &self.assignment.borrow(), &self.members.borrow())
     }
 }

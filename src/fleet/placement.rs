@@ -1,6 +1,6 @@
 //! Who owns what, as the leader writes it and as owners learn it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::assignment::Assignment;
 use crate::error::Error;
-use crate::id::{Cost, EntityId, Epoch, Term};
+use crate::id::{Cost, EntityId, Epoch, Term, slices_of};
 use crate::lease::Ownership;
 
 /// A change in what this replica owns.
@@ -31,6 +31,12 @@ pub enum OwnershipEvent {
         epoch: Epoch,
     },
 }
+
+/// What a replica gets next, each with the epoch that its ownership follows.
+pub type Coming = Arc<BTreeMap<EntityId, Epoch>>;
+
+/// Clusters that are pinned to a shard, by server.
+pub type Pins = BTreeMap<Arc<str>, u32>;
 
 /// Placement as every replica sees it.
 pub trait Placement: Send + Sync {
@@ -54,6 +60,19 @@ pub trait Placement: Send + Sync {
 
     /// What this replica owns of an entity, if it does.
     fn ownership(&self, entity: &EntityId) -> Option<Ownership>;
+
+    /// What this replica owns of a cluster that an application is in.
+    fn right_to(&self, server: &str, application: &str) -> Option<Ownership>;
+
+    /// What this replica gets next, now and as it changes: time to prepare. Its
+    /// owner works on meanwhile.
+    fn watch_coming(&self) -> watch::Receiver<Coming>;
+
+    /// Says of which entities this replica has all it needs to take them over.
+    fn report_prepared(&self, entities: BTreeSet<EntityId>);
+
+    /// Says which clusters people have pinned to a shard.
+    fn pin(&self, pins: Pins);
 
     /// Tells what an owned entity has cost lately. Reports for what is not
     /// owned are dropped.
@@ -81,6 +100,14 @@ pub(crate) type Costs = Arc<BTreeMap<EntityId, Cost>>;
 
 /// What a replica owns.
 pub(crate) type Owned = BTreeMap<EntityId, Ownership>;
+
+/// The ownership, among these, of the slice that an application is in. Slices that
+/// are owned at one time have no application in common.
+pub(crate) fn right_to(owned: &Owned, server: &str, application: &str) -> Option<Ownership> {
+    let is_in =
+        |entity: &EntityId| matches!(entity, EntityId::ClusterSlice { slice, .. } if slice.contains(application));
+    owned.range(slices_of(&server.into())).find(|(entity, _)| is_in(entity)).map(|(_, ownership)| ownership.clone())
+}
 
 struct Differ {
     owned: watch::Receiver<Arc<Owned>>,

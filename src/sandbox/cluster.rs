@@ -35,8 +35,8 @@ pub struct ClusterOptions {
     pub address: Option<SocketAddr>,
     /// The name of its one node; `None` for a cluster that runs nothing.
     pub node: Option<String>,
-    /// Whether the roles `admin`, `edit` and `view` are there. They are most of an idle
-    /// cluster's memory.
+    /// Whether the roles `admin`, `edit` and `view` are there. They are most of what a
+    /// fresh cluster stores.
     pub user_facing_roles: bool,
     /// How its Pods fare.
     pub pods: PodOptions,

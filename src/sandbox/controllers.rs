@@ -21,6 +21,7 @@ mod job;
 mod kind;
 mod pod;
 mod queue;
+mod recent;
 mod replica_set;
 mod revision;
 mod routing;
@@ -46,6 +47,7 @@ pub(crate) use kind::*;
 pub(crate) use pod::PodCommand;
 pub use pod::{OutcomeRule, OutcomeRuleError, PodOptions};
 use queue::WorkQueue;
+use recent::Recent;
 use routing::Work;
 pub(crate) use selector::selects;
 pub use surroundings::{MakeHooks, Surroundings};
@@ -105,7 +107,7 @@ impl Controllers {
     #[must_use]
     pub fn start(store: Store, stamps: Stamps, identities: Arc<Identities>, options: Options) -> Self {
         let changes = store.changes();
-        let world = World { store, stamps, identities, options, owners: Owners::default() };
+        let world = World { store, stamps, identities, options, owners: Owners::default(), recent: Recent::default() };
         Self { task: tokio::spawn(run(world, changes)) }
     }
 }
@@ -140,10 +142,13 @@ async fn run(mut world: World, mut changes: impl Stream<Item = Change> + Unpin) 
             }
             turns += 1;
             if turns % TURNS_AT_ONCE == 0 {
+                // Of many clusters that are busy only those that run keep it.
+                world.recent.forget();
                 tokio::task::yield_now().await;
             }
             continue;
         }
+        world.recent.forget();
         let change = match queue.next_due() {
             Some(due) => match tokio::time::timeout_at(due, changes.next()).await {
                 Ok(change) => change,

@@ -7,11 +7,15 @@
 //! until a version would survive the end of the process, and a store that is
 //! opened again goes on with higher numbers than it ever gave out.
 //!
+//! Objects are kept as text, which readers, the history and the disk share. Who looks
+//! into one has it read for as long as they keep their [`Object`].
+//!
 //! Nothing here waits for the disk or for a watcher while it holds the lock.
 
 mod collection;
 mod disk;
 mod follow;
+mod object;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -20,16 +24,20 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use argosy_model::object;
+use argosy_model::object as fields;
 use futures::Stream;
+use redb::Database;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use self::disk::DiskError;
 pub use self::follow::{Follower, Watch};
+pub use self::object::{Json, Object, is_too_deep};
+use self::object::{set_version, text_of};
 use self::state::State;
 
-/// How many events are remembered per resource unless configured.
+/// How many events are remembered per resource unless configured; fewer where what they
+/// replaced is large.
 pub const DEFAULT_HISTORY: usize = 1024;
 
 /// What an object is stored under. The version of its kind is not part of it.
@@ -43,16 +51,6 @@ pub struct ObjectKey {
     pub namespace: Arc<str>,
     /// Object name.
     pub name: Arc<str>,
-}
-
-/// An object as it was at one version. `metadata.resourceVersion` of the value
-/// says the same version.
-#[derive(Debug, PartialEq)]
-pub struct Object {
-    /// The whole object, with `apiVersion` and `kind`.
-    pub value: Value,
-    /// The version of its last write.
-    pub version: u64,
 }
 
 /// What happened to an object. A deleted object has the version of its deletion.
@@ -102,6 +100,9 @@ pub enum StoreError {
         /// Its version.
         current: u64,
     },
+    /// Its value [`is_too_deep`].
+    #[error("the object is nested too deep")]
+    TooDeep,
     /// The disk refused an earlier write, and nothing more is taken.
     #[error("the state can no longer be written to disk")]
     Disk,
@@ -183,7 +184,13 @@ impl Store {
     /// # Errors
     /// When the file cannot be opened or read, or another process has it open.
     pub fn open(file: &Path, history: usize) -> Result<Self, DiskError> {
-        let (disk, objects, version) = disk::Disk::open(file)?;
+        Self::on(Arc::new(disk::database(file)?), history)
+    }
+
+    /// The store kept in a database. Whoever has a transaction of it open holds writes
+    /// back from the disk.
+    pub(crate) fn on(database: Arc<Database>, history: usize) -> Result<Self, DiskError> {
+        let (disk, objects, version) = disk::Disk::on(database)?;
         let mut state = State::new(history, version);
         for (key, object) in objects {
             state.load(&key, object);
@@ -208,7 +215,7 @@ impl Store {
 
     /// One object.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<Object>> {
-        self.read().get(key).cloned()
+        self.read().get(key)
     }
 
     /// The objects of a resource by namespace and name, and the version at which
@@ -263,11 +270,14 @@ impl Store {
     /// Stores a new object.
     ///
     /// # Errors
-    /// [`StoreError::Exists`], [`StoreError::Disk`].
+    /// [`StoreError::Exists`], [`StoreError::TooDeep`], [`StoreError::Disk`].
     pub fn create(&self, key: &ObjectKey, value: Value) -> Result<Arc<Object>, StoreError> {
         let mut state = self.writable()?;
         if state.get(key).is_some() {
             return Err(StoreError::Exists);
+        }
+        if is_too_deep(&value) {
+            return Err(StoreError::TooDeep);
         }
         let object = state.put(key, value);
         self.log(key, Some(&object), object.version);
@@ -287,13 +297,16 @@ impl Store {
         change: impl FnOnce(&Value) -> Result<Option<Value>, E>,
     ) -> Result<Arc<Object>, UpdateError<E>> {
         let mut state = self.writable().map_err(UpdateError::Store)?;
-        let current = state.get(key).ok_or(UpdateError::Store(StoreError::NotFound))?.clone();
+        let current = state.get(key).ok_or(UpdateError::Store(StoreError::NotFound))?;
         check(&current, expected).map_err(UpdateError::Store)?;
         let Some(mut value) = change(&current.value).map_err(UpdateError::Refused)? else {
             return Ok(current);
         };
+        if is_too_deep(&value) {
+            return Err(UpdateError::Store(StoreError::TooDeep));
+        }
         set_version(&mut value, current.version);
-        if value == current.value {
+        if text_of(&value) == current.value.text() {
             return Ok(current);
         }
         if is_finished(key, &value) {
@@ -314,9 +327,8 @@ impl Store {
     pub fn delete(&self, key: &ObjectKey, expected: Option<u64>) -> Result<Arc<Object>, StoreError> {
         let mut state = self.writable()?;
         let current = state.get(key).ok_or(StoreError::NotFound)?;
-        check(current, expected)?;
-        let value = current.value.clone();
-        let object = state.remove(key, value);
+        check(&current, expected)?;
+        let object = state.remove(key, current.value.clone());
         self.log(key, None, object.version);
         Ok(object)
     }
@@ -335,7 +347,7 @@ impl Store {
 
     fn log(&self, key: &ObjectKey, object: Option<&Arc<Object>>, version: u64) {
         if let Some(disk) = &self.shared.disk {
-            disk.write(key, object.cloned(), version);
+            disk.write(key, object.map(|object| object.kept()), version);
         }
     }
 
@@ -369,15 +381,9 @@ fn check(current: &Object, expected: Option<u64>) -> Result<(), StoreError> {
 
 /// Whether nothing holds back the deletion of an object any more.
 fn is_finished(key: &ObjectKey, value: &Value) -> bool {
-    let waits = |path: &[&str]| object::get(value, path).and_then(Value::as_array).is_some_and(|f| !f.is_empty());
-    object::is_deleting(value)
+    let waits = |path: &[&str]| fields::get(value, path).and_then(Value::as_array).is_some_and(|f| !f.is_empty());
+    fields::is_deleting(value)
         && !waits(&["metadata", "finalizers"])
-        && object::get(value, &["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0) == 0
+        && fields::get(value, &["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0) == 0
         && !(key.group.is_empty() && &*key.resource == "namespaces" && waits(&["spec", "finalizers"]))
-}
-
-fn set_version(value: &mut Value, version: u64) {
-    if let Some(metadata) = object::metadata(value) {
-        metadata.insert("resourceVersion".to_owned(), version.to_string().into());
-    }
 }

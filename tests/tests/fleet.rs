@@ -10,7 +10,7 @@ use argosy_proto::application::ApplicationResourcePatchRequest;
 use argosy_tests::{App, AppState, Argosy, ControlPlane, Etcd, GitServer, Options, PATIENCE, config_map, eventually};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Seconds after which a silent controller is taken for dead.
 const LEASE: &str = "5";
@@ -41,6 +41,168 @@ async fn connected(controller: &Argosy) -> anyhow::Result<BTreeSet<String>> {
 /// Successful syncs, by application and the time they ended.
 fn syncs(state: &AppState) -> Vec<String> {
     state.list("/status/history").iter().map(|entry| format!("{} {}", entry["revision"], entry["deployedAt"])).collect()
+}
+
+/// What a command prints, as JSON.
+fn placement(endpoints: &str, more: &[&str]) -> anyhow::Result<Value> {
+    let output = std::process::Command::new(argosy_tests::tools::argosy_binary()?)
+        .args(["admin", "placement", "--etcd-prefix", "/fleet-test", "-o", "json", "--etcd-endpoints", endpoints])
+        .args(more)
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_cluster_is_split_over_the_replicas_while_it_is_worked_on() -> anyhow::Result<()> {
+    let (plane, etcd) = tokio::try_join!(ControlPlane::start(Options::default()), Etcd::start(1))?;
+    plane.install().await?;
+    plane.set_config("argocd-cm", &[("timeout.reconciliation", "2s"), ("timeout.reconciliation.jitter", "0s")])?;
+    let git = GitServer::start()?;
+    let repo = git.repo("split")?;
+    let first = repo.commit(&[("map.yaml", &config_map("shared-out", "one"))])?;
+    let endpoints = etcd.endpoints().join(",");
+    let controller = || {
+        let starter = Argosy::controller(&plane).arg("--etcd-endpoints").arg(&endpoints);
+        // Whatever costs anything is worth it here.
+        starter.env("ARGOSY_SPLIT_MILLICORES", "0").env("ARGOSY_ETCD_PREFIX", "/fleet-test").start()
+    };
+    let (one, two) = tokio::try_join!(controller(), controller())?;
+    let server = Argosy::server(&plane).start().await?;
+    let client = plane.client().await?;
+    let sign_in = || async { plane.api_client(&server).await?.sign_in("admin", &plane.admin_password().await?).await };
+    let api = eventually(PATIENCE, sign_in).await;
+    declare(&plane, 0)?;
+    let apps: Vec<App> = (0..12)
+        .map(|number| {
+            let name = format!("part-{number}");
+            let app = App::new(&name).source(&repo.url_file(), ".", "HEAD").into_namespace(&name).prune();
+            app.sync_option("CreateNamespace=true").set("/spec/destination/server", address(&plane, 0).into())
+        })
+        .collect();
+    for app in &apps {
+        app.apply(&client).await?;
+    }
+    for app in &apps {
+        app.wait_for(&client, "deployed", PATIENCE, |s| s.is_deployed() && s.revision() == first).await?;
+    }
+    // Costs are measured for a while before anything is done about them.
+    let is_split = || async {
+        let report = placement(&endpoints, &[])?;
+        let entities = report["entities"].as_array().cloned().unwrap_or_default();
+        let of_it: Vec<_> =
+            entities.iter().filter(|entity| entity["name"].as_str().is_some_and(|n| n.contains("slice"))).collect();
+        let owners: BTreeSet<_> = of_it.iter().filter_map(|entity| entity["owner"].as_str()).collect();
+        ensure!(of_it.len() > 1 && owners.len() == 2, "{report:#}");
+        Ok::<_, anyhow::Error>(())
+    };
+    eventually(Duration::from_secs(180), is_split).await;
+    let counted = || async {
+        let mut seen = BTreeMap::<String, usize>::new();
+        for controller in [&one, &two] {
+            let metrics = controller.metrics().await?;
+            for sample in metrics.samples().iter().filter(|sample| sample.name == "argocd_app_info") {
+                *seen.entry(sample.labels["name"].clone()).or_default() += 1;
+            }
+        }
+        ensure!(seen.len() == 12 && seen.values().all(|count| *count == 1), "{seen:?}");
+        Ok::<_, anyhow::Error>(())
+    };
+    eventually(PATIENCE, counted).await;
+
+    // Each half is worked on, and one API replica finds all of them.
+    let second = repo.commit(&[("map.yaml", &config_map("shared-out", "two"))])?;
+    for app in &apps {
+        app.wait_for(&client, "at the second commit", PATIENCE, |s| s.is_deployed() && s.revision() == second).await?;
+    }
+    let ask_all = || async {
+        for app in &apps {
+            let path = format!("/api/v1/applications/{}/resource-tree", app.name());
+            let tree = api.get(&path).await?.ok().with_context(|| app.name().to_owned())?;
+            ensure!(tree["nodes"].as_array().is_some_and(|nodes| !nodes.is_empty()), "{}: {tree}", app.name());
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    eventually(PATIENCE, ask_all).await;
+    for app in &apps {
+        let state = app.get(&client).await?.context("it is there")?;
+        assert_eq!(syncs(&state).len(), 2, "{} was synced again: {:?}", app.name(), syncs(&state));
+    }
+    let report = placement(&endpoints, &[])?;
+    let name = report["replicas"][0]["name"].as_str().context("there are two")?.to_owned();
+    let moves = placement(&endpoints, &["--without", &name])?;
+    ensure!(moves.as_array().is_some_and(|moves| !moves.is_empty()), "{moves}");
+    ensure!(placement(&endpoints, &["--without", "nobody"]).is_err());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clusters_that_are_shared_out_by_hand_stay_where_they_are_pinned() -> anyhow::Result<()> {
+    let plane = ControlPlane::start(Options::default()).await?;
+    plane.install().await?;
+    let git = GitServer::start()?;
+    let repo = git.repo("by-hand")?;
+    repo.commit(&[("map.yaml", &config_map("shared-out", "one"))])?;
+    let controller = |shard: &str| {
+        let starter = Argosy::controller(&plane).env("ARGOCD_CONTROLLER_REPLICAS", "2");
+        starter.env("ARGOCD_CONTROLLER_SHARD", shard).start()
+    };
+    let (zero, one) = tokio::try_join!(controller("0"), controller("1"))?;
+    let server = Argosy::server(&plane).start().await?;
+    let client = plane.client().await?;
+    let sign_in = || async { plane.api_client(&server).await?.sign_in("admin", &plane.admin_password().await?).await };
+    let api = eventually(PATIENCE, sign_in).await;
+    let pin = |number: usize, shard: &str| {
+        let name = format!("cluster-{number}");
+        plane.kubectl_text(&[
+            "patch",
+            "secret",
+            &name,
+            "-n",
+            "argocd",
+            "-p",
+            &json!({"stringData": {"shard": shard}}).to_string(),
+        ])
+    };
+    let mut apps = Vec::new();
+    for number in 0..2 {
+        declare(&plane, number)?;
+        pin(number, &number.to_string())?;
+        let name = format!("pinned-{number}");
+        let app = App::new(&name).source(&repo.url_file(), ".", "HEAD").into_namespace(&name);
+        let app = app.sync_option("CreateNamespace=true").automated();
+        let app = app.set("/spec/destination/server", address(&plane, number).into());
+        app.apply(&client).await?;
+        apps.push(app);
+    }
+    let owned = |first: usize| {
+        let (zero, one, plane) = (&zero, &one, &plane);
+        async move {
+            let (left, right) = (connected(zero).await?, connected(one).await?);
+            let wanted = [first, 1 - first].map(|number| BTreeSet::from([address(plane, number)]));
+            ensure!([&left, &right] == [&wanted[0], &wanted[1]], "{left:?}, {right:?}");
+            Ok::<_, anyhow::Error>(())
+        }
+    };
+    eventually(PATIENCE, || owned(0)).await;
+    let ask_all = || async {
+        for app in &apps {
+            let path = format!("/api/v1/applications/{}/resource-tree", app.name());
+            let tree = api.get(&path).await?.ok().with_context(|| app.name().to_owned())?;
+            ensure!(tree["nodes"].as_array().is_some_and(|nodes| !nodes.is_empty()), "{}: {tree}", app.name());
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    for app in &apps {
+        app.wait_until_deployed(&client, PATIENCE).await?;
+    }
+    eventually(PATIENCE, ask_all).await;
+    // Somebody deals them out anew.
+    pin(0, "1")?;
+    pin(1, "0")?;
+    eventually(PATIENCE, || owned(1)).await;
+    eventually(PATIENCE, ask_all).await;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

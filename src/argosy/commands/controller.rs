@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
-use crate::fleet::Joined;
+use crate::fleet::{Joined, shard};
 use crate::home::{Way, host_name, publish, seed, since_epoch};
 use crate::signals;
 use crate::web::{self, Vitals};
@@ -48,9 +48,17 @@ async fn serve(options: cli::Controller) -> anyhow::Result<()> {
     let Some(home) = options.home.open(&way, &shutdown).await else { return Ok(()) };
     let replica = start(&options.replica, &options.fleet, &home, &way).await?;
     let page = web::bind(options.metrics_address).await?;
-    let watched = web::serve(page, recorder, replica.vitals(), shutdown.clone());
     let fleet = replica.fleet();
-    let ended = tokio::try_join!(replica.answer(shutdown.clone()), watched).map(drop);
+    // Who drains still works, and answers.
+    let drained = CancellationToken::new();
+    let drain = async {
+        shutdown.cancelled().await;
+        fleet.drain().await;
+        drained.cancel();
+        Ok(())
+    };
+    let watched = web::serve(page, recorder, replica.vitals(), drained.clone());
+    let ended = tokio::try_join!(replica.answer(drained.clone()), watched, drain).map(drop);
     fleet.leave().await;
     ended
 }
@@ -74,8 +82,9 @@ pub(super) async fn start<'a>(
     home: &'a Home,
     way: &'a Way,
 ) -> anyhow::Result<Started<'a>> {
-    let port = listen(options, home).await?;
-    let fleet = Joined::begin(fleet, &port.peer, first_epoch()).await?;
+    let mut port = listen(options, home).await?;
+    port.peer.shard = shard(fleet, &host_name());
+    let fleet = Joined::begin(fleet, (home, &way.clock), &port.peer, first_epoch()).await?;
     let controller = Controller::start(
         home.clone(),
         fleet.placement(),
@@ -141,7 +150,7 @@ async fn listen(options: &cli::Replica, home: &Home) -> anyhow::Result<PeerPort>
     tracing::info!(address = advertised, namespace = home.namespace(), "answering other replicas");
     // Several replicas may run on one host; with the port each has its own name.
     let name = format!("{}-{}", host_name(), bound.port()).to_lowercase();
-    Ok(PeerPort { listener, peer: Peer { name, address: advertised } })
+    Ok(PeerPort { listener, peer: Peer { name, address: advertised, shard: None } })
 }
 
 /// Above all epochs of earlier processes: time does not go back by a restart.

@@ -1,5 +1,9 @@
 //! Whose a thing is: its name and its labels.
 
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -12,12 +16,21 @@ pub(super) const LABEL_EPOCH: &str = "argosy.dev/epoch";
 /// Annotation: seconds that what hangs on the object can live.
 pub(super) const LIFE: &str = "argosy.dev/life-seconds";
 
+/// A part of a cluster's applications: one of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceOf {
+    /// Which one, from 0.
+    pub number: u32,
+    /// Of how many.
+    pub of: u32,
+}
+
 /// What one ownership claims on a cluster: a slice, in an epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Tells installations and clusters apart that share an account.
     pub(super) key: String,
-    pub(super) slice: u32,
+    pub(super) slice: SliceOf,
     pub(super) epoch: u64,
 }
 
@@ -38,7 +51,7 @@ impl Claim {
     /// The claim of an epoch on a slice of the cluster at `server`. `declaration`
     /// is what no other installation's declaration of it has, such as the uid of
     /// its Secret.
-    pub fn new(declaration: &str, server: &str, slice: u32, epoch: u64) -> Self {
+    pub fn new(declaration: &str, server: &str, slice: SliceOf, epoch: u64) -> Self {
         Self { key: digest(&[declaration, server]), slice, epoch }
     }
 
@@ -59,6 +72,34 @@ impl Claim {
     /// Selects everything of all slices and epochs.
     pub(super) fn selector(&self) -> String {
         format!("{LABEL_FENCE}={}", self.key)
+    }
+}
+
+// === impl SliceOf ===
+
+impl SliceOf {
+    /// Everything.
+    pub const WHOLE: Self = Self { number: 0, of: 1 };
+
+    /// Whether two of one cluster may have applications in common.
+    pub(super) fn overlaps(self, other: Self) -> bool {
+        self.of != other.of || self.number == other.number
+    }
+}
+
+impl fmt::Display for SliceOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.number, self.of)
+    }
+}
+
+impl FromStr for SliceOf {
+    type Err = ParseIntError;
+
+    /// A number alone is one of a cluster that is not split.
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (number, of) = text.split_once('-').unwrap_or((text, "1"));
+        Ok(Self { number: number.parse()?, of: of.parse()? })
     }
 }
 
@@ -109,8 +150,8 @@ mod tests {
 
     #[test]
     fn installations_that_share_a_cluster_do_not_share_names() {
-        let [one, two] = ["uid-1", "uid-2"].map(|uid| Claim::new(uid, "https://s", 0, 7));
+        let [one, two] = ["uid-1", "uid-2"].map(|uid| Claim::new(uid, "https://s", SliceOf::WHOLE, 7));
         assert_ne!(one.name("a"), two.name("a"));
-        assert_eq!(one.name("a"), Claim::new("uid-1", "https://s", 0, 7).name("a"));
+        assert_eq!(one.name("a"), Claim::new("uid-1", "https://s", SliceOf::WHOLE, 7).name("a"));
     }
 }

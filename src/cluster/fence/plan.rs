@@ -130,12 +130,12 @@ impl Scene<'_> {
     /// still counts.
     fn later(&self) -> Option<u64> {
         let now = self.now?;
-        let marks = self.parts.iter().filter(|part| part.is_mark() && part.slice == self.claim.slice);
+        let marks = self.parts.iter().filter(|part| part.is_mark() && part.slice.overlaps(self.claim.slice));
         marks.filter(|mark| mark.epoch > self.claim.epoch && lives(mark, now)).map(|mark| mark.epoch).max()
     }
 
     fn is_in_the_way(&self, part: &Part, copies: Option<&BTreeSet<String>>) -> bool {
-        if part.slice != self.claim.slice || part.epoch > self.claim.epoch {
+        if !part.slice.overlaps(self.claim.slice) || part.epoch > self.claim.epoch {
             return self.is_left_over(part);
         }
         if part.epoch < self.claim.epoch {

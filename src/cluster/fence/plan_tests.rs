@@ -5,14 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::super::claim::Claim;
+use super::super::claim::{Claim, SliceOf};
 use super::super::{Part, PartKind};
 use super::{Own, Plan, Source, Step, plan_claim};
 
 const LIFE: Duration = Duration::from_secs(3600);
 
 fn claim(epoch: u64) -> Claim {
-    Claim::new("uid", "https://s", 0, epoch)
+    Claim::new("uid", "https://s", SliceOf { number: 0, of: 4 }, epoch)
 }
 
 fn part(kind: PartKind, slice: u32, epoch: u64, name: &str, created: i64) -> Part {
@@ -21,7 +21,7 @@ fn part(kind: PartKind, slice: u32, epoch: u64, name: &str, created: i64) -> Par
         namespace: "n".to_owned(),
         name: name.to_owned(),
         uid: format!("uid-of-{name}"),
-        slice,
+        slice: SliceOf { number: slice, of: 4 },
         epoch,
         created: Timestamp::from_second(created).expect("a time"),
         life: LIFE,
@@ -80,6 +80,15 @@ fn of_the_own_epoch_only_the_marks_in_use_stay() {
     let own = Own { kept: Some("used".to_owned()), ..own("next") };
     let parts = [mark(7, "used", 100), mark(7, "failed", 150), mark(7, "next", 200)];
     assert_eq!(removed(&plan_claim(&claim(7), &own, &parts)), ["failed"]);
+}
+
+#[test]
+fn what_the_cluster_was_before_it_was_split_is_taken_over_from_too() {
+    let whole = |epoch, name: &str| Part { slice: SliceOf::WHOLE, ..mark(epoch, name, 100) };
+    let plan = plan_claim(&claim(7), &own("mine"), &[mark(7, "mine", 200), whole(6, "whole")]);
+    assert_eq!(removed(&plan), ["whole"]);
+    let plan = plan_claim(&claim(7), &own("mine"), &[mark(7, "mine", 200), whole(9, "joined again")]);
+    assert!(matches!(plan, Plan::Superseded(9)), "{plan:?}");
 }
 
 #[test]

@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use super::claim::{Account, Claim, LABEL_EPOCH, LABEL_SLICE, LIFE};
 use super::plan::Source;
 use super::{FenceError, Part, PartKind};
+use crate::access::{Question, lacking};
 use crate::budget::Priority;
 use crate::call::{Call, JSON, Path};
 use crate::connection::Connection;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Metadata is enough, and of Secrets the only thing we want to see.
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 pub(super) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
-const AUTHORIZATION: &str = "/apis/authorization.k8s.io/v1";
 
 /// Whom the cluster takes us for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,50 +96,6 @@ async fn identify(root: &Connection) -> Result<Identity> {
     let user = &answer["status"]["userInfo"];
     let text = |field: &str| user[field].as_str().unwrap_or_default();
     Ok(Account::from_user(text("username"), text("uid")).map_or(Identity::Other, Identity::Account))
-}
-
-/// Whether we may do all of some verbs.
-#[derive(Clone, Copy)]
-struct Question<'a> {
-    /// Empty for everywhere.
-    namespace: &'a str,
-    group: &'a str,
-    /// With its subresource.
-    resource: &'a str,
-    name: &'a str,
-    verbs: &'a [&'a str],
-}
-
-// === impl Question ===
-
-impl<'a> Question<'a> {
-    fn create(namespace: &'a str) -> Self {
-        Self { namespace, group: "", resource: "", name: "", verbs: &["create"] }
-    }
-
-    async fn ask(&self, root: &Connection, verb: &str) -> Result<Option<String>> {
-        let (resource, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
-        let attributes = json!({"namespace": self.namespace, "verb": verb, "group": self.group,
-            "resource": resource, "subresource": subresource, "name": self.name});
-        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes}});
-        let path = format!("{AUTHORIZATION}/selfsubjectaccessreviews");
-        let answer: Value =
-            root.json("an access review", Call::write(Method::POST, path, JSON, &review).urgent()).await?;
-        let place = if self.namespace.is_empty() { "the cluster" } else { self.namespace };
-        let is_allowed = answer["status"]["allowed"].as_bool() == Some(true);
-        Ok((!is_allowed).then(|| format!("{verb} {} in {place}", self.resource)))
-    }
-}
-
-async fn lacking(root: &Connection, questions: &[Question<'_>]) -> Result<Vec<String>> {
-    let each = questions.iter().flat_map(|question| question.verbs.iter().map(move |verb| question.ask(root, verb)));
-    match try_join_all(each).await {
-        Ok(answers) => Ok(answers.into_iter().flatten().collect()),
-        // Who may not even ask may certainly not do it.
-        Err(Error::Api(status)) if status.code == 403 => Ok(vec!["review its own access".to_owned()]),
-        Err(error) => Err(error),
-    }
 }
 
 #[derive(Default, Deserialize)]

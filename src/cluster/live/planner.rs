@@ -16,6 +16,7 @@ use super::scopes::Scope;
 use super::watcher::{Place, Watcher};
 use crate::backoff::Backoff;
 use crate::discovery::{ApiResource, Catalog};
+use crate::meter::measured;
 
 /// Kinds listed at once at the start. What they hold in memory at a time is
 /// bounded by this many network buffers.
@@ -69,7 +70,8 @@ async fn keep(shared: Arc<Shared>) {
             let alive = Arc::new(AtomicBool::new(true));
             let place = Place { lane: running.len(), starting: starting.clone(), alive: alive.clone() };
             let watcher = Watcher::new(shared.clone(), scope.clone(), plan.resource.clone(), plan.full, place);
-            let watch = tasks.spawn(watcher.run());
+            let work = shared.clone();
+            let watch = tasks.spawn(measured(watcher.run(), move |spent| work.spend(spent)));
             running.insert(scope, Running { plan, watch, alive });
         }
         tokio::select! {

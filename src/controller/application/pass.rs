@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use argosy_cluster::measured;
 use argosy_engine::refresh::{Expiry, Level, Refresh, decide_refresh, is_skipped};
 use argosy_model::AppKey;
 use argosy_proto::resource::CustomResource as _;
@@ -49,7 +50,7 @@ async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested
         *memory = Memory { epoch: Some(right.epoch()), ..Memory::default() };
     }
     // A pass is large; on the heap it is not copied into what cuts it off.
-    let pass = Box::pin(reconcile(shared, key, app, memory, requested));
+    let pass = measured(reconcile(shared, key, app, memory, requested), |spent| right.spend(spent));
     let Some(reconciled) = right.while_held(pass).await else {
         tracing::info!(application = %key, server, "its cluster was taken away from this replica during a pass");
         *memory = Memory::default();

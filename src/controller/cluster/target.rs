@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use argosy_cluster::live::{Coverage, tree_kinds};
 use argosy_cluster::{Applier, Connection, Discovery, FilterRule, LiveOptions, LiveState, OpenApi, ResourceFilter};
+use argosy_fleet::Epoch;
 use argosy_home::Settings;
 
+use super::{Writer, Writers};
 use crate::context::Shared;
-use crate::credential::Standing;
 use crate::normalizers;
 
 /// Everything about one connected cluster. Reading it takes no message: it is
@@ -19,8 +20,7 @@ pub(crate) struct Target {
     pub(crate) live: LiveState,
     pub(crate) applier: Applier,
     pub(crate) version: String,
-    /// What its owner's credential is.
-    pub(crate) standing: Arc<Standing>,
+    pub(crate) writers: Arc<Writers>,
 }
 
 /// How a cluster is doing.
@@ -42,6 +42,19 @@ impl Target {
         self.live.configure(options(shared, &shared.home.settings()));
     }
 
+    /// The same cluster, changed through the connection of an ownership, once there is
+    /// one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn owned(&self, epoch: Epoch) -> Result<Arc<Self>, String> {
+        let Writer { connection, .. } = self.writers.of(epoch).await?;
+        let (discovery, openapi, live) = (self.discovery.clone(), self.openapi.clone(), self.live.clone());
+        let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));
+        let (server, version, writers) = (self.server.clone(), self.version.clone(), self.writers.clone());
+        Ok(Arc::new(Self { server, discovery, openapi, live, applier, version, writers }))
+    }
+
     /// Changes whenever kinds come or go.
     pub(crate) fn discovery_generation(&self) -> u64 {
         *self.discovery.changes().borrow()
@@ -54,7 +67,7 @@ pub(super) async fn open(
     shared: Arc<Shared>,
     server: Arc<str>,
     connection: Connection,
-    standing: Arc<Standing>,
+    writers: Arc<Writers>,
 ) -> Result<Arc<Target>, String> {
     let version = connection.server_version().await.map_err(|e| argosy_render::report(&e))?;
     let discovery = Discovery::new(connection.clone());
@@ -75,7 +88,7 @@ pub(super) async fn open(
     let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));
     let version = version.git_version;
     tracing::info!(server = &*server, version, "cluster connected");
-    Ok(Arc::new(Target { server: server.to_string(), discovery, openapi, live, applier, version, standing }))
+    Ok(Arc::new(Target { server: server.to_string(), discovery, openapi, live, applier, version, writers }))
 }
 
 /// How objects are read under the settings.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_cluster::connection::Draining;
-use argosy_cluster::fence::{choose_fence, survey};
+use argosy_cluster::fence::{SliceOf as Part, choose_fence, survey};
 use argosy_cluster::{Budget, Choice, Claim, ClusterConfig, Connection, Error, Fence, FenceError, Grant, Prover};
+use argosy_fleet::{Epoch, Slice};
 use argosy_model::{FenceKind, FenceWish};
 
 /// Longest wait until nothing is sent with an old credential any more: longer
@@ -15,12 +16,12 @@ const DRAINED: Duration = Duration::from_secs(120);
 /// Time to clean up on a cluster that is let go.
 const CLEANED: Duration = Duration::from_secs(30);
 
-/// What never changes for one owner of one slice.
+/// What never changes for one owner of one slice, or for one reader.
 #[derive(Clone)]
 pub(super) struct Place {
     pub(super) server: Arc<str>,
-    pub(super) slice: u32,
-    pub(super) epoch: u64,
+    /// `None` for whoever only reads.
+    pub(super) owned: Option<(Slice, Epoch)>,
     pub(super) budget: Arc<Budget>,
     pub(super) seed: u64,
 }
@@ -69,13 +70,20 @@ pub(super) enum Failure {
 // === impl Place ===
 
 impl Place {
+    /// Whose the credential is.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.owned.map(|(_, epoch)| epoch)
+    }
+
     async fn connect(&self, config: &ClusterConfig) -> Result<Connection, Error> {
         Connection::connect(config, self.budget.clone(), self.seed).await
     }
 
     fn fence(&self, root: Connection, wanted: &Wanted, choice: &Choice) -> Option<Fence> {
         let account = choice.account.clone()?;
-        let claim = Claim::new(&wanted.declaration, &self.server, self.slice, self.epoch);
+        let (slice, epoch) = self.owned?;
+        let slice = Part { number: slice.number, of: slice.of };
+        let claim = Claim::new(&wanted.declaration, &self.server, slice, epoch.0);
         Some(Fence::new(root, claim, account, choice.kind, wanted.life))
     }
 

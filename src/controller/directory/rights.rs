@@ -1,5 +1,5 @@
-//! Who does the work: which clusters, and with them which applications, are this
-//! replica's.
+//! Who does the work: which slices of clusters, and with them which applications,
+//! are this replica's.
 
 use std::sync::Arc;
 
@@ -11,24 +11,27 @@ use super::{Directory, Entry};
 use crate::bell::Wake;
 
 impl Directory {
-    /// The right to work on an application, which comes with its cluster. Without
-    /// it the application is woken when this replica gets the cluster.
+    /// The right to work on an application, which comes with the slice of the cluster
+    /// that it is in. Without it the application is woken when this replica gets one.
     pub(crate) async fn right_to(&self, key: &AppKey, server: &str) -> Option<Ownership> {
-        let placement = self.placement.get()?;
-        let entity = EntityId::cluster_slice(server, 0);
-        let mut right = placement.ownership(&entity);
+        let mut right = self.owned(key, server);
         if right.is_none() {
-            // Marked before looking again, so that a cluster that comes meanwhile wakes it.
+            // Marked before looking again, so that a slice that comes meanwhile wakes it.
             self.await_cluster(key, server, true);
-            if let Err(error) = placement.declare(vec![entity.clone()]).await {
-                tracing::warn!(%entity, %error, "the entity could not be placed");
+            let cluster = EntityId::cluster(server);
+            if let Err(error) = self.placement.get()?.declare(vec![cluster.clone()]).await {
+                tracing::warn!(entity = %cluster, %error, "the entity could not be placed");
             }
-            right = placement.ownership(&entity);
+            right = self.owned(key, server);
         }
         if right.is_some() {
             self.await_cluster(key, server, false);
         }
         right
+    }
+
+    pub(super) fn owned(&self, key: &AppKey, server: &str) -> Option<Ownership> {
+        self.placement.get()?.right_to(server, &name_of(key))
     }
 
     fn await_cluster(&self, key: &AppKey, server: &str, waits: bool) {
@@ -51,18 +54,31 @@ impl Directory {
         });
     }
 
-    /// Whether this replica works on a cluster.
-    pub(crate) fn owns_cluster(&self, server: &str) -> bool {
-        let entity = EntityId::cluster_slice(server, 0);
-        self.placement.get().is_some_and(|placement| placement.ownership(&entity).is_some())
+    /// Whether this replica works on an application.
+    pub(crate) fn owns(&self, key: &AppKey, server: &str) -> bool {
+        self.owned(key, server).is_some()
     }
 
-    /// Where the peers of the replica are that works on a cluster: `None` when it
+    /// Where the peers of the replica are that works on an application: `None` when it
     /// is this one, or nobody, or nobody knows.
-    pub(crate) fn elsewhere(&self, server: &str) -> Option<Arc<str>> {
-        match self.placement.get()?.locate(&EntityId::cluster_slice(server, 0)) {
-            Some(Location::Remote { replica, .. }) => Some(replica.address),
-            Some(Location::Local { .. }) | None => None,
-        }
+    pub(crate) fn application_elsewhere(&self, key: &AppKey, server: &str) -> Option<Arc<str>> {
+        remote(self.placement.get()?.locate_application(server, &name_of(key)))
+    }
+
+    /// The same for the replica that speaks for a cluster.
+    pub(crate) fn cluster_elsewhere(&self, server: &str) -> Option<Arc<str>> {
+        remote(self.placement.get()?.locate_cluster(server))
+    }
+}
+
+/// The name by which an application is in a slice.
+fn name_of(key: &AppKey) -> String {
+    format!("{}/{}", key.namespace, key.name)
+}
+
+fn remote(location: Option<Location>) -> Option<Arc<str>> {
+    match location {
+        Some(Location::Remote { replica, .. }) => Some(replica.address),
+        Some(Location::Local { .. }) | None => None,
     }
 }

@@ -1,6 +1,9 @@
 //! Errors of clusters and repositories as gRPC statuses, in words for users.
 
+use std::sync::Arc;
+
 use argosy_cluster::Error;
+use argosy_model::AppKey;
 use tonic::{Code, Status};
 
 use argosy_proto::peer::OWNER;
@@ -43,7 +46,16 @@ fn code(error: &Error) -> Code {
 /// Declines what another replica is to be asked for, with its address. Nothing has
 /// been done then, so the same can be asked there.
 pub(super) fn unless_owned(shared: &Shared, server: &str) -> Result<(), Status> {
-    let Some(address) = shared.directory.elsewhere(server) else { return Ok(()) };
+    declined(shared.directory.cluster_elsewhere(server), server)
+}
+
+/// The same for an application.
+pub(super) fn unless_at_work(shared: &Shared, key: &AppKey, server: &str) -> Result<(), Status> {
+    declined(shared.directory.application_elsewhere(key, server), server)
+}
+
+fn declined(elsewhere: Option<Arc<str>>, server: &str) -> Result<(), Status> {
+    let Some(address) = elsewhere else { return Ok(()) };
     let mut status = Status::unavailable(format!("the cluster {server:?} is another replica's"));
     if let Ok(address) = address.parse() {
         status.metadata_mut().insert(OWNER, address);

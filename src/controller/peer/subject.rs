@@ -48,10 +48,10 @@ impl Subject {
     /// The application of this name, where this replica works on it.
     ///
     /// # Errors
-    /// Where else it is to be asked for ([`refusal::unless_owned`]).
+    /// Where else it is to be asked for ([`refusal::unless_at_work`]).
     pub(super) async fn find_owned(shared: &Shared, named: Option<&ApplicationRef>) -> Result<Self, Status> {
         let subject = Self::find(shared, named).await?;
-        refusal::unless_owned(shared, &server_of(shared, &subject.app))?;
+        refusal::unless_at_work(shared, &subject.key, &server_of(shared, &subject.app))?;
         Ok(subject)
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use argosy_engine::refresh::Level;
-use argosy_home::{AppEvent, Changes};
+use argosy_fleet::{EntityId, Fleet};
+use argosy_home::{AppEvent, Changes, ClusterChange, ClusterSecret};
 use argosy_proto::v1alpha1::Application;
 use futures::stream::{self, Stream};
 
@@ -45,5 +46,33 @@ pub(super) async fn surroundings(shared: Arc<Shared>) {
             }
         }
         before = now;
+    }
+}
+
+/// Tells the fleet which clusters people have pinned to a shard, and which are
+/// declared no more and go to nobody.
+pub(super) async fn declarations(shared: Arc<Shared>, placement: Arc<dyn Fleet>) {
+    let mut changes = shared.home.clusters_changes();
+    let mut known = shared.home.clusters();
+    loop {
+        let clusters = shared.home.clusters();
+        let shard = |cluster: &ClusterSecret| u32::try_from(cluster.shard?).ok();
+        let pins = clusters.iter().filter_map(|cluster| Some((cluster.server.as_str().into(), shard(cluster)?)));
+        placement.pin(pins.collect());
+        let gone = clusters.changes_since(&known).into_iter().filter_map(|change| match change {
+            ClusterChange::Removed(cluster) => Some(EntityId::cluster(&cluster.server)),
+            _ => None,
+        });
+        let gone: Vec<EntityId> = gone.collect();
+        if !gone.is_empty()
+            && let Err(error) = placement.retire(gone).await
+        {
+            // It stays placed, with nothing to do.
+            tracing::warn!(%error, "clusters that are declared no more could not be retired");
+        }
+        known = clusters;
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
 }

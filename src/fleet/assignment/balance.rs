@@ -1,19 +1,24 @@
 //! Keeping loads within their band with as few moves as will do.
 //!
-//! Every move strictly lessens the sum of what replicas carry above their
-//! ceiling and lack below their floor. So the search ends, and where it ends no
-//! move is left: given its own output it finds none.
+//! A replica whose load is beyond the tolerance takes part in moves, and they bring
+//! loads nearer to their shares than that. Every move strictly lessens the sum of
+//! what replicas carry above their ceiling and lack below their floor. So the search
+//! ends, and where it ends no move is left: given its own output it finds none.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use crate::assignment::Assignment;
-use crate::id::{Cost, EntityId, Replica, ReplicaId};
+use crate::assignment::{Assignment, Demand};
+use crate::id::{EntityId, Replica, ReplicaId};
 
-/// How far a load may be from its share before anything moves, in percent:
-/// wide enough that measured costs may wobble, and that a replica's death moves
-/// little but what it owned.
-const SLACK: u128 = 25;
+/// How far a load may be from its share before anything moves, in percent: wide
+/// enough that measured costs may wobble.
+const TOLERANCE: u128 = 15;
+
+/// How near to its share a load is brought where something moves, or is placed for
+/// the first time, in percent: near enough that it stays within the tolerance.
+const AIM: u128 = 4;
 
 /// Largest cost that is told apart, so that sums of millions do not overflow.
 const MAX_COST: u64 = 1 << 40;
@@ -22,21 +27,17 @@ const MAX_COST: u64 = 1 << 40;
 pub(super) fn place<'a>(
     previous: &'a Assignment,
     replicas: &'a [Replica],
-    costs: &'a BTreeMap<EntityId, Cost>,
+    demands: &'a BTreeMap<EntityId, Demand>,
 ) -> BTreeMap<&'a EntityId, &'a ReplicaId> {
-    let mut plan = Plan::new(previous, replicas, costs);
+    let mut plan = Plan::new(previous, replicas, demands);
     if plan.replicas.is_empty() {
         return BTreeMap::new();
     }
     plan.place_orphans();
     // Each move puts right at least one unit of cost, and in practice a whole
     // entity; the bound is for the contrived rest.
-    for _ in 0..plan.entities.len().saturating_mul(4) {
-        match plan.best_move() {
-            Some((entity, to)) => plan.set_owner(entity, to),
-            None => break,
-        }
-    }
+    let mut moves = plan.entities.len().saturating_mul(4);
+    while plan.mark_beyond() && plan.even_out(&mut moves) {}
     plan.result()
 }
 
@@ -48,6 +49,23 @@ pub(crate) fn score(entity: &[u8], replica: &[u8]) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
+}
+
+/// The replica an entity prefers, were there room everywhere.
+pub(crate) fn preferred<'a>(entity: &EntityId, replicas: &'a [Replica]) -> Option<&'a ReplicaId> {
+    let name = entity.to_string();
+    let working = replicas.iter().filter(|replica| replica.weight > 0);
+    let rank = |replica: &Replica| preference(&name, &replica.id, u64::from(replica.weight));
+    working.min_by(|a, b| rank(a).total_cmp(&rank(b)).then(a.id.cmp(&b.id))).map(|replica| &replica.id)
+}
+
+/// Weighted rendezvous: the lowest wins, and a replica wins in proportion to its
+/// weight.
+fn preference(entity: &str, replica: &ReplicaId, weight: u64) -> f64 {
+    let hash = score(entity.as_bytes(), replica.as_str().as_bytes());
+    // 53 bits fill a double's fraction; the half keeps it from 0.
+    let unit = ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    -unit.ln() / weight as f64
 }
 
 struct Plan<'a> {
@@ -63,6 +81,9 @@ struct Slot<'a> {
     floor: u64,
     /// Above this it has too much.
     ceiling: u64,
+    /// Outside of this its load is beyond the tolerance.
+    tolerated: RangeInclusive<u64>,
+    is_beyond: bool,
     /// Indices of the entities it owns.
     owns: Vec<usize>,
 }
@@ -73,35 +94,42 @@ struct Item<'a> {
     cost: u64,
     before: Option<usize>,
     owner: Option<usize>,
+    /// It is pinned there.
+    stays: bool,
 }
 
 // === impl Plan ===
 
 impl<'a> Plan<'a> {
-    fn new(previous: &'a Assignment, replicas: &'a [Replica], costs: &'a BTreeMap<EntityId, Cost>) -> Self {
+    fn new(previous: &'a Assignment, replicas: &'a [Replica], demands: &'a BTreeMap<EntityId, Demand>) -> Self {
         // By name, so that the order they are given in does not matter.
-        let by_name: BTreeMap<&ReplicaId, u32> =
-            replicas.iter().filter(|r| r.weight > 0).map(|r| (&r.id, r.weight)).collect();
+        let by_name: BTreeMap<&ReplicaId, &Replica> =
+            replicas.iter().filter(|r| r.weight > 0).map(|r| (&r.id, r)).collect();
         let index: BTreeMap<&ReplicaId, usize> = by_name.keys().enumerate().map(|(i, id)| (*id, i)).collect();
-        let cost_of = |cost: &Cost| cost.0.clamp(1, MAX_COST);
-        let total: u128 = costs.values().map(|cost| u128::from(cost_of(cost))).sum();
-        let weights: u128 = by_name.values().map(|weight| u128::from(*weight)).sum();
+        let shards: BTreeMap<u32, usize> =
+            by_name.values().enumerate().filter_map(|(i, replica)| Some((replica.shard?, i))).collect();
+        let cost_of = |demand: &Demand| demand.cost.0.clamp(1, MAX_COST);
+        let total: u128 = demands.values().map(|demand| u128::from(cost_of(demand))).sum();
+        let weights: u128 = by_name.values().map(|replica| u128::from(replica.weight)).sum();
         let part = |weight: u32, percent: u128| total * u128::from(weight) * percent / (weights * 100);
         let clip = |value: u128| u64::try_from(value).unwrap_or(u64::MAX);
-        let slots = by_name.iter().map(|(id, weight)| Slot {
+        let slots = by_name.iter().map(|(id, replica)| Slot {
             id,
-            weight: u64::from(*weight),
+            weight: u64::from(replica.weight),
             load: 0,
-            floor: clip(part(*weight, 100 - SLACK)),
-            ceiling: clip(part(*weight, 100 + SLACK) + 1),
+            floor: clip(part(replica.weight, 100 - AIM)),
+            ceiling: clip(part(replica.weight, 100 + AIM) + 1),
+            tolerated: clip(part(replica.weight, 100 - TOLERANCE))..=clip(part(replica.weight, 100 + TOLERANCE) + 1),
+            is_beyond: false,
             owns: Vec::new(),
         });
         let mut plan = Self { replicas: slots.collect(), entities: Vec::new() };
-        for (id, cost) in costs {
+        for (id, demand) in demands {
+            let pinned = demand.pin.and_then(|pin| shards.get(&pin).copied());
             let before = previous.get(id).and_then(|placed| index.get(&placed.replica).copied());
-            let item = Item { id, name: id.to_string(), cost: cost_of(cost), before, owner: None };
-            plan.entities.push(item);
-            if let Some(owner) = before {
+            let (name, cost, stays) = (id.to_string(), cost_of(demand), pinned.is_some());
+            plan.entities.push(Item { id, name, cost, before, owner: None, stays });
+            if let Some(owner) = pinned.or(before) {
                 plan.set_owner(plan.entities.len() - 1, owner);
             }
         }
@@ -122,7 +150,7 @@ impl<'a> Plan<'a> {
 
     /// The costliest first, while there is most room. Each goes to the replica
     /// it prefers among those that lack work, else that have room, else to the
-    /// one it burdens least.
+    /// one it burdens least; what is too large for preferences, to that at once.
     fn place_orphans(&mut self) {
         let mut orphans: Vec<usize> = (0..self.entities.len()).filter(|i| self.entities[*i].owner.is_none()).collect();
         orphans.sort_by_key(|i| std::cmp::Reverse(self.entities[*i].cost));
@@ -132,8 +160,9 @@ impl<'a> Plan<'a> {
             order.sort_by(|a, b| self.preference(orphan, *a).total_cmp(&self.preference(orphan, *b)));
             let room = |slot: &Slot<'_>| slot.load + cost <= slot.ceiling;
             let find = |fits: &dyn Fn(&Slot<'_>) -> bool| order.iter().copied().find(|r| fits(&self.replicas[*r]));
-            let chosen = find(&|slot| slot.load < slot.floor && room(slot))
-                .or_else(|| find(&room))
+            let is_small = |slot: &Slot<'_>| cost <= slot.ceiling - slot.floor;
+            let chosen = find(&|slot| is_small(slot) && slot.load < slot.floor && room(slot))
+                .or_else(|| find(&|slot| is_small(slot) && room(slot)))
                 .or_else(|| order.iter().copied().min_by(|a, b| self.compare_load(*a, *b, cost)));
             if let Some(chosen) = chosen {
                 self.set_owner(orphan, chosen);
@@ -141,14 +170,9 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Weighted rendezvous: the lowest wins, and a replica wins in proportion
-    /// to its weight.
     fn preference(&self, entity: usize, replica: usize) -> f64 {
         let slot = &self.replicas[replica];
-        let hash = score(self.entities[entity].name.as_bytes(), slot.id.as_str().as_bytes());
-        // 53 bits fill a double's fraction; the half keeps it from 0.
-        let unit = ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-        -unit.ln() / slot.weight as f64
+        preference(&self.entities[entity].name, slot.id, slot.weight)
     }
 
     /// Which of two replicas would have less load for its weight with `more` added.
@@ -156,6 +180,27 @@ impl<'a> Plan<'a> {
         let (a, b) = (&self.replicas[a], &self.replicas[b]);
         let (left, right) = (u128::from(a.load + more), u128::from(b.load + more));
         (left * u128::from(b.weight)).cmp(&(right * u128::from(a.weight)))
+    }
+
+    /// Says which replicas take part in moves; false when none does.
+    fn mark_beyond(&mut self) -> bool {
+        for slot in &mut self.replicas {
+            slot.is_beyond = !slot.tolerated.contains(&slot.load);
+        }
+        self.replicas.iter().any(|slot| slot.is_beyond)
+    }
+
+    /// Moves what puts loads right, as long as `moves` are left; false when nothing was
+    /// to be moved.
+    fn even_out(&mut self, moves: &mut usize) -> bool {
+        let before = *moves;
+        while *moves > 0
+            && let Some((entity, to)) = self.best_move()
+        {
+            self.set_owner(entity, to);
+            *moves -= 1;
+        }
+        *moves < before
     }
 
     /// The best move between the fullest replica and the emptiest for which
@@ -166,7 +211,8 @@ impl<'a> Plan<'a> {
         for &from in order.iter().rev() {
             for &to in &order {
                 let (donor, receiver) = (&self.replicas[from], &self.replicas[to]);
-                if from == to || (donor.load <= donor.ceiling && receiver.load >= receiver.floor) {
+                let takes_part = donor.is_beyond || receiver.is_beyond;
+                if from == to || !takes_part || (donor.load <= donor.ceiling && receiver.load >= receiver.floor) {
                     continue;
                 }
                 if let Some(entity) = self.best_entity(from, to) {
@@ -187,7 +233,8 @@ impl<'a> Plan<'a> {
             let cost = self.entities[entity].cost;
             now.checked_sub(donor.wrong(donor.load - cost) + receiver.wrong(receiver.load + cost)).filter(|g| *g > 0)
         };
-        let candidates = donor.owns.iter().filter_map(|&entity| gain(entity).map(|gain| (entity, gain)));
+        let movable = donor.owns.iter().filter(|entity| !self.entities[**entity].stays);
+        let candidates = movable.filter_map(|&entity| gain(entity).map(|gain| (entity, gain)));
         let best = candidates.min_by(|(a, gain_a), (b, gain_b)| {
             let stays = |entity: usize| self.entities[entity].before == Some(from);
             stays(*a)

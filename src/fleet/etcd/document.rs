@@ -15,10 +15,11 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, Placed};
-use crate::id::{EntityId, Epoch, ReplicaId};
+use crate::id::{EntityId, Epoch, ReplicaId, slices_of};
+use crate::slices::Slice;
 
 /// The version that is written, and the one that is read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Most that a document may unpack to, in bytes: fifty times what 20,000
 /// entities need.
@@ -36,6 +37,8 @@ pub(crate) struct Entry {
     /// The owner's stay; it owns nothing by this entry in a later one.
     pub(crate) session: Session,
     pub(crate) epoch: Epoch,
+    /// Who prepares to take over. Its owner works on, and nothing has been decided.
+    pub(crate) coming: Option<ReplicaId>,
     /// Present when the owner must let go: an entry never goes back from there.
     pub(crate) leaving: Option<Leaving>,
 }
@@ -51,6 +54,10 @@ pub(crate) struct Leaving {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Document {
     pub(crate) entries: BTreeMap<EntityId, Entry>,
+    /// Clusters that are split, or about to be, with the number of their slices.
+    pub(crate) slices: BTreeMap<Arc<str>, u32>,
+    /// Clusters that are pinned to a shard, as the leader knew them.
+    pub(crate) pins: BTreeMap<Arc<str>, u32>,
     /// The first epoch nobody ever had.
     pub(crate) next_epoch: Epoch,
 }
@@ -74,16 +81,18 @@ pub(crate) enum DocumentError {
 struct Stored {
     next_epoch: u64,
     replicas: Vec<(Arc<str>, i64)>,
-    /// Server, slice, place.
-    clusters: Vec<(Arc<str>, u32, Place)>,
+    slices: BTreeMap<Arc<str>, u32>,
+    pins: BTreeMap<Arc<str>, u32>,
+    /// Server, slice, of how many, place.
+    clusters: Vec<(Arc<str>, u32, u32, Place)>,
     /// Address, place.
     repositories: Vec<(Arc<str>, Place)>,
 }
 
-/// Index of the replica, epoch, and for what is leaving the index of the next
-/// replica, or [`NOBODY`].
+/// Index of the replica, epoch, for what is leaving the index of the next replica,
+/// or [`NOBODY`], and the index of who prepares to take over.
 #[derive(Serialize, Deserialize)]
-struct Place(usize, u64, Option<i64>);
+struct Place(usize, u64, Option<i64>, Option<usize>);
 
 const NOBODY: i64 = -1;
 
@@ -92,7 +101,7 @@ const NOBODY: i64 = -1;
 impl Document {
     /// Nothing assigned; the first epoch will be `first`.
     pub(crate) fn starting_at(first: Epoch) -> Self {
-        Self { entries: BTreeMap::new(), next_epoch: first }
+        Self { next_epoch: first, ..Self::default() }
     }
 
     /// What is in force: what is leaving stays its owner's until it lets go.
@@ -102,6 +111,11 @@ impl Document {
             .iter()
             .map(|(entity, entry)| (entity.clone(), Placed { replica: entry.replica.clone(), epoch: entry.epoch }));
         Assignment::of(placed.collect(), self.next_epoch)
+    }
+
+    /// The entries of one cluster.
+    pub(crate) fn slices_of(&self, server: &Arc<str>) -> impl Iterator<Item = (&EntityId, &Entry)> {
+        self.entries.range(slices_of(server))
     }
 
     /// As it is stored.
@@ -120,13 +134,17 @@ impl Document {
                 Some(next) => i64::try_from(index(next, 0)).unwrap_or(NOBODY),
                 None => NOBODY,
             });
-            let place = Place(index(&entry.replica, entry.session.0), entry.epoch.0, leaving);
+            let coming = entry.coming.as_ref().map(|replica| index(replica, 0));
+            let place = Place(index(&entry.replica, entry.session.0), entry.epoch.0, leaving, coming);
             match entity {
-                EntityId::ClusterSlice { server, slice } => clusters.push((server.clone(), *slice, place)),
+                EntityId::ClusterSlice { server, slice } => {
+                    clusters.push((server.clone(), slice.number, slice.of, place));
+                }
                 EntityId::Repository { url } => repositories.push((url.clone(), place)),
             }
         }
-        let stored = Stored { next_epoch: self.next_epoch.0, replicas, clusters, repositories };
+        let (next_epoch, slices, pins) = (self.next_epoch.0, self.slices.clone(), self.pins.clone());
+        let stored = Stored { next_epoch, replicas, slices, pins, clusters, repositories };
         let json = serde_json::to_vec(&stored).map_err(DocumentError::Decode)?;
         let mut packed = DeflateEncoder::new(vec![VERSION], Compression::default());
         packed.write_all(&json).and_then(|()| packed.finish()).map_err(DocumentError::Unpack)
@@ -153,16 +171,20 @@ impl Document {
                     Some(Leaving { next: Some(next.ok_or(DocumentError::Replica)?.0.clone()) })
                 }
             };
-            Ok(Entry { replica, session, epoch: Epoch(place.1), leaving })
+            let coming = match place.3 {
+                None => None,
+                Some(coming) => Some(replicas.get(coming).ok_or(DocumentError::Replica)?.0.clone()),
+            };
+            Ok(Entry { replica, session, epoch: Epoch(place.1), coming, leaving })
         };
         let mut entries = BTreeMap::new();
-        for (server, slice, place) in stored.clusters {
-            entries.insert(EntityId::ClusterSlice { server, slice }, entry(place)?);
+        for (server, number, of, place) in stored.clusters {
+            entries.insert(EntityId::ClusterSlice { server, slice: Slice { number, of } }, entry(place)?);
         }
         for (url, place) in stored.repositories {
             entries.insert(EntityId::Repository { url }, entry(place)?);
         }
-        Ok(Self { entries, next_epoch: Epoch(stored.next_epoch) })
+        Ok(Self { entries, slices: stored.slices, pins: stored.pins, next_epoch: Epoch(stored.next_epoch) })
     }
 }
 
@@ -190,9 +212,14 @@ mod tests {
                 replica: ReplicaId::new(&format!("argosy-controller-{}-8443-abcdef", number % 20)),
                 session: Session(7_587_883_445_566_778_899 + (number % 20) as i64),
                 epoch: Epoch(1_800_000_000 + number),
+                coming: (number % 7 == 0).then(|| ReplicaId::new("argosy-controller-9-8443-abcdef")),
                 leaving: (number % 3 == 0).then_some(Leaving { next }),
             };
-            document.entries.insert(EntityId::cluster_slice(&server, 0), entry);
+            document.entries.insert(EntityId::cluster(&server), entry);
+            if number % 100 == 0 {
+                document.slices.insert(server.as_str().into(), 12);
+                document.pins.insert(server.into(), 3);
+            }
         }
         document
     }

@@ -110,6 +110,13 @@ impl Holder {
         for (entity, epoch) in stopped {
             revoke(&mut owned, entity, epoch);
         }
+        self.publish(owned);
+    }
+
+    fn publish(&self, owned: Owned) {
+        let clusters = owned.keys().filter(|entity| matches!(entity, EntityId::ClusterSlice { .. })).count();
+        metrics::gauge!("argosy_fleet_owned_entities", "kind" => "cluster").set(clusters as f64);
+        metrics::gauge!("argosy_fleet_owned_entities", "kind" => "repository").set((owned.len() - clusters) as f64);
         self.owned.send_if_modified(|now| replace_changed(now, owned));
     }
 
@@ -143,7 +150,7 @@ impl Holder {
                 duty @ (Duty::Acknowledge(_) | Duty::Forget(_)) => hold.write(duty),
             }
         }
-        self.owned.send_if_modified(|now| replace_changed(now, owned));
+        self.publish(owned);
     }
 }
 

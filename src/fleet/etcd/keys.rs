@@ -4,11 +4,13 @@
 //! | --- | --- | --- |
 //! | `members/NAME` | address and weight of a replica | yes |
 //! | `leader` | name of the leader; its creation revision is the term | yes |
-//! | `entities/cluster/SLICE/SERVER`, `entities/repository/URL` | latest cost | no |
+//! | `entities/cluster/SLICE-OF/SERVER`, `entities/repository/URL` | latest cost | no |
 //! | `assignment` | who owns what ([`super::document`]) | no |
 //! | `released/EPOCH` | empty: its owner has let go | yes |
+//! | `ready/EPOCH` | name of the replica that is prepared to take over from it | yes |
 
 use crate::id::{EntityId, Epoch, ReplicaId};
+use crate::slices::Slice;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
@@ -23,6 +25,7 @@ pub(crate) enum Key {
     Entity(EntityId),
     Assignment,
     Released(Epoch),
+    Ready(Epoch),
 }
 
 // === impl Keys ===
@@ -42,10 +45,13 @@ impl Keys {
         match key {
             Key::Member(replica) => format!("{root}members/{replica}"),
             Key::Leader => format!("{root}leader"),
-            Key::Entity(EntityId::ClusterSlice { server, slice }) => format!("{root}entities/cluster/{slice}/{server}"),
+            Key::Entity(EntityId::ClusterSlice { server, slice: Slice { number, of } }) => {
+                format!("{root}entities/cluster/{number}-{of}/{server}")
+            }
             Key::Entity(EntityId::Repository { url }) => format!("{root}entities/repository/{url}"),
             Key::Assignment => format!("{root}assignment"),
             Key::Released(epoch) => format!("{root}released/{}", epoch.0),
+            Key::Ready(epoch) => format!("{root}ready/{}", epoch.0),
         }
     }
 
@@ -57,13 +63,16 @@ impl Keys {
             None if rest == "assignment" => Some(Key::Assignment),
             Some(("members", name)) => Some(Key::Member(ReplicaId::new(name))),
             Some(("released", epoch)) => Some(Key::Released(Epoch(epoch.parse().ok()?))),
+            Some(("ready", epoch)) => Some(Key::Ready(Epoch(epoch.parse().ok()?))),
             Some(("entities", entity)) => {
                 let (kind, name) = entity.split_once('/')?;
                 match kind {
                     "repository" => Some(Key::Entity(EntityId::repository(name))),
                     "cluster" => {
                         let (slice, server) = name.split_once('/')?;
-                        Some(Key::Entity(EntityId::cluster_slice(server, slice.parse().ok()?)))
+                        let (number, of) = slice.split_once('-')?;
+                        let slice = Slice { number: number.parse().ok()?, of: of.parse().ok()? };
+                        Some(Key::Entity(EntityId::cluster_slice(server, slice)))
                     }
                     _ => None,
                 }
@@ -85,7 +94,8 @@ mod tests {
             Key::Leader,
             Key::Assignment,
             Key::Released(Epoch(7)),
-            Key::Entity(EntityId::cluster_slice("https://host:1/path?x=2", 3)),
+            Key::Ready(Epoch(8)),
+            Key::Entity(EntityId::cluster_slice("https://host:1/path?x=2", Slice { number: 3, of: 5 })),
             Key::Entity(EntityId::repository("https://host/a/b.git")),
         ] {
             assert_eq!(keys.read(keys.write(&key).as_bytes()), Some(key));

@@ -5,7 +5,9 @@
 //! replaces, so that a leader that was deposed, or has not seen the latest,
 //! writes nothing.
 
-use std::collections::BTreeMap;
+mod told;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +21,14 @@ use crate::etcd::connection::{CallError, Connection};
 use crate::etcd::document::{Document, DocumentError, Session};
 use crate::etcd::keys::{Key, Keys};
 use crate::etcd::options::EtcdOptions;
-use crate::etcd::plan::{Facts, plan_document, step};
+use crate::etcd::patience::Patience;
+use crate::etcd::plan::{Facts, Next, plan_document, step};
 use crate::etcd::session::Stay;
 use crate::etcd::trouble::Trouble;
 use crate::etcd::view::{View, report, term};
-use crate::id::{EntityId, ReplicaId, Term};
+use crate::id::{EntityId, Epoch, ReplicaId, Term};
+use crate::placement::Pins;
+use told::Told;
 
 /// Largest assignment that is written. etcd refuses requests above 1.5 MiB.
 const LARGEST: usize = 1_450_000;
@@ -42,6 +47,7 @@ pub(crate) struct Leader {
     pub(crate) leading: watch::Sender<Option<Term>>,
     /// Whether this replica stands for election.
     pub(crate) stands: watch::Receiver<bool>,
+    pub(crate) pins: watch::Receiver<Arc<Pins>>,
 }
 
 /// What came of a write.
@@ -52,6 +58,14 @@ enum Stored {
     Deposed(Term),
     /// Somebody has stored since.
     Outdated,
+}
+
+/// A reason to decide again.
+enum News {
+    /// Somebody waits for it: it was let go of something, or prepared for.
+    Urgent,
+    /// More of the kind may follow soon.
+    Ordinary,
 }
 
 /// Why nothing was stored.
@@ -103,6 +117,7 @@ impl Leader {
                 () = self.clone().lead(term) => {}
             }
             self.leading.send_replace(None);
+            told::deposed();
             tracing::info!(%term, "this replica leads no longer");
         }
     }
@@ -151,22 +166,25 @@ impl Leader {
     /// Decides and stores, until another leader is elected.
     async fn lead(mut self, term: Term) {
         let mut trouble = Trouble::new("the leader can store placement");
+        let (mut prepared, mut told) = (Patience::default(), Told::default());
+        self.gather().await;
         loop {
-            self.gather().await;
             let decided_at = Instant::now();
             let view = self.view.borrow_and_update().clone();
             if is_over(&view, term) {
                 return;
             }
             let base = self.base(&view);
-            let facts = Facts { sessions: &view.sessions, costs: &view.costs, released: &view.released };
+            let pins = self.pins.borrow_and_update().clone();
+            let (overdue, mut patience) = prepared.judge(&base, decided_at, self.options.prepare);
+            let facts = self.facts(&view, &overdue, &pins);
+            told.decided(&base, facts, decided_at);
             let next = plan_document(&base, facts);
-            let mut patience = None;
-            if next != base || view.stored == 0 {
+            if next.document != base || !next.costs.is_empty() || view.stored == 0 {
                 match self.put(term, &view, &next).await {
                     Ok(Stored::At(revision)) => {
                         trouble.on_success();
-                        tell(&base, &next);
+                        told.stored(&base, &next.document, facts, Instant::now());
                         self.see(revision).await;
                         continue;
                     }
@@ -178,8 +196,10 @@ impl Leader {
                     }
                 }
             }
-            if self.news(&view, decided_at, patience).await.is_err() {
-                return;
+            match self.news(&view, decided_at, patience).await {
+                Ok(News::Urgent) => {}
+                Ok(News::Ordinary) => self.gather().await,
+                Err(_) => return,
             }
         }
     }
@@ -189,25 +209,26 @@ impl Leader {
         &mut self,
         decided: &View,
         decided_at: Instant,
-        patience: Option<Instant>,
-    ) -> Result<(), watch::error::RecvError> {
-        let mut due = patience;
+        mut due: Option<Instant>,
+    ) -> Result<News, watch::error::RecvError> {
         loop {
             let is_costly = {
                 let view = self.view.borrow_and_update();
-                if differs(&view, decided) {
-                    return Ok(());
+                if let Some(news) = difference(&view, decided) {
+                    return Ok(news);
                 }
                 view.costs != decided.costs
             };
-            if is_costly && due.is_none() {
+            if is_costly {
                 // Costs alone move nothing more often than they are written.
-                due = Some(decided_at + self.options.cost_interval);
+                let at = decided_at + self.options.cost_interval;
+                due = Some(due.map_or(at, |due| due.min(at)));
             }
             let at = due.unwrap_or_else(Instant::now);
             tokio::select! {
                 changed = self.view.changed() => changed?,
-                () = sleep_until(at), if due.is_some() => return Ok(()),
+                changed = self.pins.changed() => return changed.map(|()| News::Ordinary),
+                () = sleep_until(at), if due.is_some() => return Ok(News::Urgent),
             }
         }
     }
@@ -226,16 +247,22 @@ impl Leader {
         drop(timeout_at(Instant::now() + self.options.lease, seen).await);
     }
 
+    fn facts<'a>(&self, view: &'a View, overdue: &'a BTreeSet<Epoch>, pins: &'a Pins) -> Facts<'a> {
+        let View { sessions, costs, released, ready, .. } = view;
+        let worth_splitting = self.options.worth_splitting;
+        Facts { sessions, costs, released, ready, overdue, pins, worth_splitting }
+    }
+
     fn base(&self, view: &View) -> Document {
         let known = view.document.as_deref().cloned();
         known.unwrap_or_else(|| Document::starting_at(self.options.first_epoch))
     }
 
-    async fn put(&self, term: Term, view: &View, next: &Document) -> Result<Stored, StoreError> {
+    async fn put(&self, term: Term, view: &View, next: &Next) -> Result<Stored, StoreError> {
         if !view.is_readable {
             return Err(StoreError::Unreadable);
         }
-        let value = next.encode().map_err(StoreError::Encode)?;
+        let value = next.document.encode().map_err(StoreError::Encode)?;
         if value.len() > LARGEST {
             return Err(StoreError::TooLarge(value.len()));
         }
@@ -246,7 +273,7 @@ impl Leader {
                 Compare::create_revision(leader.clone(), CompareOp::Equal, created),
                 Compare::mod_revision(key.clone(), CompareOp::Equal, view.stored),
             ])
-            .and_then([TxnOp::put(key, value, None)])
+            .and_then(std::iter::once(TxnOp::put(key, value, None)).chain(self.costs(next)).collect::<Vec<_>>())
             .or_else([TxnOp::get(leader, None)]);
         let answer = self.send(txn, self.connection.attempt() * 2).await?;
         if answer.succeeded() {
@@ -254,6 +281,16 @@ impl Leader {
         }
         let current = leader_of(&answer).map_or(Term(0), |(term, _)| term);
         Ok(if current == term { Stored::Outdated } else { Stored::Deposed(current) })
+    }
+
+    fn costs(&self, next: &Next) -> impl Iterator<Item = TxnOp> {
+        next.costs.iter().map(|(entity, cost)| {
+            let key = self.keys.write(&Key::Entity(entity.clone()));
+            match cost {
+                Some(cost) => TxnOp::put(key, cost.0.to_string(), None),
+                None => TxnOp::delete(key, None),
+            }
+        })
     }
 
     /// Puts an assignment in force that somebody else has made, as far as the two
@@ -268,9 +305,9 @@ impl Leader {
             }
             let targets: BTreeMap<&EntityId, &ReplicaId> =
                 wanted.iter().map(|(entity, placed)| (entity, &placed.replica)).collect();
-            let facts = Facts { sessions: &view.sessions, costs: &view.costs, released: &view.released };
-            let next = step(&base, facts, &targets);
-            match self.put(term, &view, &next).await {
+            let (overdue, pins) = (BTreeSet::new(), self.pins.borrow().clone());
+            let document = step(&base, self.facts(&view, &overdue, &pins), &targets);
+            match self.put(term, &view, &Next { document, costs: Vec::new() }).await {
                 Ok(Stored::At(revision)) => {
                     self.clone().see(revision).await;
                     return Ok(());
@@ -300,13 +337,14 @@ fn is_over(view: &View, term: Term) -> bool {
     view.revision >= revision && view.leader.is_none_or(|(_, current)| current != term)
 }
 
-/// Whether there is something new that does not bear waiting.
-fn differs(now: &View, decided: &View) -> bool {
-    now.sessions != decided.sessions
-        || now.leader != decided.leader
-        || now.stored != decided.stored
-        || !Arc::ptr_eq(&now.released, &decided.released)
-        || (!Arc::ptr_eq(&now.costs, &decided.costs) && !now.costs.keys().eq(decided.costs.keys()))
+/// What is new of what does not bear waiting for a measure of costs.
+fn difference(now: &View, decided: &View) -> Option<News> {
+    let is_let_go = !Arc::ptr_eq(&now.released, &decided.released) || !Arc::ptr_eq(&now.ready, &decided.ready);
+    if is_let_go || now.leader != decided.leader || now.stored != decided.stored {
+        return Some(News::Urgent);
+    }
+    let is_known = !Arc::ptr_eq(&now.costs, &decided.costs) && !now.costs.keys().eq(decided.costs.keys());
+    (is_known || now.sessions != decided.sessions).then_some(News::Ordinary)
 }
 
 fn leader_of(answer: &TxnResponse) -> Option<(Term, Session)> {
@@ -314,15 +352,4 @@ fn leader_of(answer: &TxnResponse) -> Option<(Term, Session)> {
         TxnOpResponse::Get(get) => get.kvs().first().map(|pair| (term(pair.create_revision()), Session(pair.lease()))),
         _ => None,
     })
-}
-
-/// What a new placement changes, for the log.
-fn tell(before: &Document, after: &Document) {
-    let is_new = |(entity, entry): &(&EntityId, &crate::etcd::document::Entry)| {
-        before.entries.get(*entity).is_none_or(|known| known.epoch != entry.epoch)
-    };
-    let given = after.entries.iter().filter(is_new).count();
-    let leaving = |document: &Document| document.entries.values().filter(|entry| entry.leaving.is_some()).count();
-    let (entities, leaving) = (after.entries.len(), leaving(after));
-    tracing::info!(entities, given, leaving, "placement was stored");
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::id::{Epoch, Replica};
+use crate::id::{Cost, Epoch, Replica};
 
 /// See the fields; [`EtcdOptions::new`] has the defaults.
 #[derive(Clone, Debug)]
@@ -28,6 +28,12 @@ pub struct EtcdOptions {
     pub stands: bool,
     /// How long changes are gathered before the leader decides.
     pub settle: Duration,
+    /// How long a replica may prepare to take over from another, at most. What has to
+    /// be read of a large cluster takes a while.
+    pub prepare: Duration,
+    /// What a cluster costs at least that is split at all, however little else there
+    /// is to do.
+    pub worth_splitting: Cost,
     /// How often costs are written, and how soon after a move they may cause another.
     pub cost_interval: Duration,
     /// Where epochs start when etcd knows none: above all that were ever used
@@ -68,6 +74,8 @@ impl EtcdOptions {
             margin: Duration::from_secs(1),
             stands: true,
             settle: Duration::from_millis(100),
+            prepare: Duration::from_secs(120),
+            worth_splitting: Cost(50_000),
             cost_interval: Duration::from_secs(30),
             first_epoch: Epoch(1),
         }

@@ -6,12 +6,25 @@
 //! earlier by its own clock). Until then it can only be marked as leaving, and
 //! never back. Both facts stay true for ever, so a leader that sees them late
 //! does no harm, and an owner that sees the mark late only delays the move.
+//!
+//! A slice is given to nobody while an entry stands that has applications in
+//! common with it: a cluster that is split, or joined again, is let go of as a
+//! whole before its new slices begin.
+//!
+//! Before an entry is marked, its next owner is named and prepares, so that it
+//! has all it needs when it is its turn. That promises nothing to anybody.
+
+mod sizes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::assignment::{Assignment, Placed, assign_entities};
+use crate::assignment::{Assignment, Demand, Placed, assign_demands};
 use crate::etcd::document::{Document, Entry, Leaving, Session};
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId};
+use sizes::Sizes;
 
 /// The replicas that are there, each with its session.
 pub(crate) type Sessions = BTreeMap<ReplicaId, (Session, Replica)>;
@@ -23,46 +36,68 @@ pub(crate) struct Facts<'a> {
     pub(crate) costs: &'a BTreeMap<EntityId, Cost>,
     /// Epochs whose owners have let go.
     pub(crate) released: &'a BTreeSet<Epoch>,
+    /// Epochs that somebody is prepared to take over from.
+    pub(crate) ready: &'a BTreeMap<Epoch, ReplicaId>,
+    /// Epochs whose takeover is prepared no longer: it took too long.
+    pub(crate) overdue: &'a BTreeSet<Epoch>,
+    /// Clusters that are pinned to a shard.
+    pub(crate) pins: &'a BTreeMap<Arc<str>, u32>,
+    /// What a cluster costs at least that is split at all.
+    pub(crate) worth_splitting: Cost,
+}
+
+/// What is stored next, at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) document: Document,
+    /// Costs that follow from it: of slices that are new, and of those that are
+    /// no more. Seldom any, and never more than fit into the transaction.
+    pub(crate) costs: Vec<(EntityId, Option<Cost>)>,
 }
 
 /// What follows `document`; the same when nothing is to change.
-pub(crate) fn plan_document(document: &Document, facts: Facts<'_>) -> Document {
+pub(crate) fn plan_document(document: &Document, facts: Facts<'_>) -> Next {
     let replicas: Vec<Replica> = facts.sessions.values().map(|(_, replica)| replica.clone()).collect();
-    let decided = assign_entities(&standing(document, facts), &replicas, facts.costs);
+    let sizes = Sizes::decide(document, facts);
+    let demands = sizes.demands(facts);
+    let decided = assign_demands(&standing(document, facts), &replicas, &demands);
     let wanted = decided.iter().map(|(entity, placed)| (entity, &placed.replica)).collect();
-    step(document, facts, &wanted)
+    let is_declared = |server: &str| facts.costs.contains_key(&EntityId::cluster(server));
+    let pins = facts.pins.iter().filter(|(server, _)| is_declared(server));
+    let pins = pins.map(|(server, shard)| (server.clone(), *shard)).collect();
+    sizes.into_next(Document { pins, ..step(document, facts, &wanted) })
 }
 
 /// Goes as far towards `wanted` as the rule permits.
 pub(crate) fn step(document: &Document, facts: Facts<'_>, wanted: &BTreeMap<&EntityId, &ReplicaId>) -> Document {
-    let mut next = Document::starting_at(document.next_epoch);
-    for (entity, entry) in &document.entries {
-        let target = wanted.get(entity).copied().filter(|replica| facts.sessions.contains_key(*replica));
-        if !facts.has_ended(entry) {
-            let mut entry = entry.clone();
-            if entry.leaving.is_some() || target != Some(&entry.replica) {
-                entry.leaving = Some(Leaving { next: target.cloned() });
-            }
-            next.entries.insert(entity.clone(), entry);
-        } else if let Some(target) = target {
-            next.give(entity, target, facts);
-        }
+    let mut next = Document { entries: BTreeMap::new(), ..document.clone() };
+    let target = |entity: &EntityId| wanted.get(entity).copied().filter(|name| facts.sessions.contains_key(*name));
+    for (entity, entry) in document.entries.iter().filter(|(_, entry)| !facts.has_ended(entry)) {
+        next.entries.insert(entity.clone(), facts.follow(entry, target(entity)));
     }
-    for (entity, replica) in wanted {
-        if !document.entries.contains_key(*entity) {
+    // An entity that is given on keeps its place in the order, so that epochs are
+    // handed out the same way whoever leads.
+    for entity in wanted.keys() {
+        if let Some(replica) = target(entity).filter(|_| !next.is_taken(entity)) {
             next.give(entity, replica, facts);
         }
     }
     next
 }
 
+/// The demand of each entity, by the number of slices that clusters have now.
+pub(crate) fn demands(document: &Document, facts: Facts<'_>) -> BTreeMap<EntityId, Demand> {
+    Sizes::standing(document, facts).demands(facts)
+}
+
 /// The placement that a new one should keep to: where things are, or are going.
 /// A replica that has joined anew counts as the one it was.
 fn standing(document: &Document, facts: Facts<'_>) -> Assignment {
     let placed = document.entries.iter().filter_map(|(entity, entry)| {
-        let replica = match &entry.leaving {
-            None => Some(&entry.replica),
-            Some(leaving) => leaving.next.as_ref(),
+        let replica = match (&entry.leaving, &entry.coming) {
+            (Some(leaving), _) => leaving.next.as_ref(),
+            (None, Some(coming)) if facts.sessions.contains_key(coming) => Some(coming),
+            (None, _) => Some(&entry.replica),
         };
         Some((entity.clone(), Placed { replica: replica?.clone(), epoch: entry.epoch }))
     });
@@ -78,17 +113,45 @@ impl Facts<'_> {
         let is_there = self.sessions.get(&entry.replica).is_some_and(|(session, _)| *session == entry.session);
         !is_there || self.released.contains(&entry.epoch)
     }
+
+    /// An entry whose owner has not let go, on its way to `target`.
+    fn follow(&self, entry: &Entry, target: Option<&ReplicaId>) -> Entry {
+        let mut entry = entry.clone();
+        entry.coming = None;
+        match target {
+            Some(target) if entry.leaving.is_none() && *target == entry.replica => {}
+            Some(target) if entry.leaving.is_none() && !self.is_prepared(entry.epoch, target) => {
+                entry.coming = Some(target.clone());
+            }
+            target => entry.leaving = Some(Leaving { next: target.cloned() }),
+        }
+        entry
+    }
+
+    fn is_prepared(&self, epoch: Epoch, target: &ReplicaId) -> bool {
+        self.overdue.contains(&epoch) || self.ready.get(&epoch) == Some(target)
+    }
 }
 
 // === impl Document ===
 
 impl Document {
+    /// Whether an entry stands that has anything in common with an entity.
+    fn is_taken(&self, entity: &EntityId) -> bool {
+        match entity {
+            EntityId::Repository { .. } => self.entries.contains_key(entity),
+            EntityId::ClusterSlice { server, .. } => {
+                self.slices_of(server).any(|(standing, _)| standing.overlaps(entity))
+            }
+        }
+    }
+
     /// A new ownership under an epoch nobody ever had.
     fn give(&mut self, entity: &EntityId, replica: &ReplicaId, facts: Facts<'_>) {
         let Some((session, _)) = facts.sessions.get(replica) else { return };
         let epoch = self.next_epoch;
         self.next_epoch = epoch.next();
-        let entry = Entry { replica: replica.clone(), session: *session, epoch, leaving: None };
+        let entry = Entry { replica: replica.clone(), session: *session, epoch, coming: None, leaving: None };
         self.entries.insert(entity.clone(), entry);
     }
 }

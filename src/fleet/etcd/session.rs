@@ -20,6 +20,7 @@ use crate::etcd::keys::{Key, Keys};
 use crate::etcd::options::EtcdOptions;
 use crate::etcd::trouble::Trouble;
 use crate::etcd::view::{StoredMember, View};
+use crate::id::Replica;
 use crate::lease::{Lease, LeaseState, LeaseView};
 
 /// Between two tries to join.
@@ -43,6 +44,8 @@ pub(crate) struct Keeper {
     pub(crate) work: TaskTracker,
     /// Told to leave for good.
     pub(crate) leave: CancellationToken,
+    /// Told to take nothing any more.
+    pub(crate) draining: CancellationToken,
 }
 
 struct Joined {
@@ -119,7 +122,7 @@ impl Keeper {
     async fn register(&self, session: Session) -> Result<i64, CallError> {
         let me = &self.options.me;
         let key = self.keys.write(&Key::Member(me.id.clone()));
-        let put = TxnOp::put(key.clone(), StoredMember::write(me), Some(PutOptions::new().with_lease(session.0)));
+        let put = self.member(session);
         let get = TxnOp::get(key.clone(), Some(GetOptions::new()));
         let txn = Txn::new().when([Compare::create_revision(key, CompareOp::Equal, 0)]).and_then([put]).or_else([get]);
         let answer = self
@@ -142,6 +145,35 @@ impl Keeper {
         }
     }
 
+    /// This replica as others see it, under the lease.
+    fn member(&self, session: Session) -> TxnOp {
+        let me = &self.options.me;
+        let weight = if self.draining.is_cancelled() { 0 } else { me.weight };
+        let value = StoredMember::write(&Replica { weight, ..me.clone() });
+        TxnOp::put(self.keys.write(&Key::Member(me.id.clone())), value, Some(PutOptions::new().with_lease(session.0)))
+    }
+
+    /// Once told to drain, says so to the others; it does not return.
+    async fn drain(&self, session: Session) {
+        self.draining.cancelled().await;
+        let key = self.keys.write(&Key::Member(self.options.me.id.clone()));
+        let is_ours = Compare::lease(key, CompareOp::Equal, session.0);
+        let txn = Txn::new().when([is_ours]).and_then([self.member(session)]);
+        let mut trouble = Trouble::new("the others can be told that this replica drains");
+        loop {
+            let request = |client: Client| {
+                let txn = txn.clone();
+                async move { client.kv_client().txn(txn).await }
+            };
+            match self.connection.call(soon(&self.connection), request).await {
+                Ok(_) => break trouble.on_success(),
+                Err(error) => trouble.on_failure(&error.to_string()),
+            }
+            sleep(PAUSE).await;
+        }
+        std::future::pending().await
+    }
+
     /// Keeps the lease until it cannot be kept, or the replica leaves.
     async fn stay(&mut self, joined: Joined, old: &mut Option<Session>) {
         let Joined { session, lease, revision } = joined;
@@ -150,17 +182,20 @@ impl Keeper {
             self.reread.notify_one();
         }
         tracing::info!(replica = %self.options.me.id, "joined the fleet");
+        metrics::gauge!("argosy_fleet_connected").set(1.0);
         self.stay.send_replace(Some(Stay { session, lease: view.clone() }));
         let reason = tokio::select! {
             reason = self.keep(session, &lease) => reason,
             () = view.ended() => "etcd was not reached for as long as the lease holds",
             () = self.lost_key(session, revision) => "somebody removed it from etcd",
+            () = self.drain(session) => "it drains",
             () = self.leave.cancelled() => "it leaves",
         };
         let until = view.deadline().unwrap_or_else(Instant::now);
         // In this order: nobody else may own anything before all has ended here.
         lease.end();
         self.stay.send_replace(None);
+        metrics::gauge!("argosy_fleet_connected").set(0.0);
         if self.leave.is_cancelled() {
             // Until the work has ended nobody may take over; the lease says how long
             // that can take.

@@ -23,7 +23,7 @@ fn seeds() -> u64 {
 
 #[test]
 fn whatever_fails_nothing_ever_has_two_owners_and_all_is_owned_in_the_end() {
-    let (mut faults, mut gains) = (0, 0);
+    let (mut faults, mut gains, mut splits) = (0, 0, 0);
     for seed in 0..seeds() {
         let mut world = World::new(seed);
         for _ in 0..STEPS {
@@ -32,9 +32,11 @@ fn whatever_fails_nothing_ever_has_two_owners_and_all_is_owned_in_the_end() {
         world.heal();
         faults += world.faults;
         gains += world.gains();
+        splits += world.splits;
     }
-    assert!(faults > seeds() * 50 && gains > seeds() * 50, "{faults} faults and {gains} gains are no test");
-    println!("{faults} faults, {gains} ownerships, one owner at a time");
+    let are_many = faults > seeds() * 50 && gains > seeds() * 50 && splits > seeds() / 4;
+    assert!(are_many, "{faults} faults, {gains} gains and {splits} splits are no test");
+    println!("{faults} faults, {gains} ownerships, {splits} clusters split in the end, one owner at a time");
 }
 
 #[test]

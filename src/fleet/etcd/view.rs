@@ -28,6 +28,8 @@ pub(crate) struct View {
     /// Whether what is stored can be read: nobody writes over what it cannot.
     pub(crate) is_readable: bool,
     pub(crate) released: Arc<BTreeSet<Epoch>>,
+    /// Epochs that somebody is prepared to take over from.
+    pub(crate) ready: Arc<BTreeMap<Epoch, ReplicaId>>,
 }
 
 /// A member as it is written.
@@ -35,6 +37,8 @@ pub(crate) struct View {
 pub(crate) struct StoredMember {
     address: Arc<str>,
     weight: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shard: Option<u32>,
 }
 
 // === impl View ===
@@ -79,6 +83,11 @@ impl View {
             Some(Key::Released(epoch)) => {
                 Arc::make_mut(&mut self.released).insert(epoch);
             }
+            Some(Key::Ready(epoch)) => {
+                if let Ok(name) = std::str::from_utf8(value) {
+                    Arc::make_mut(&mut self.ready).insert(epoch, ReplicaId::new(name));
+                }
+            }
             None => {}
         }
         false
@@ -98,6 +107,9 @@ impl View {
             Some(Key::Released(epoch)) => {
                 Arc::make_mut(&mut self.released).remove(&epoch);
             }
+            Some(Key::Ready(epoch)) => {
+                Arc::make_mut(&mut self.ready).remove(&epoch);
+            }
             Some(Key::Assignment) => {
                 // Nobody of ours does that. Epochs go on from what is remembered.
                 tracing::error!("somebody has deleted the assignment from etcd; the leader stores it anew");
@@ -113,13 +125,13 @@ impl View {
 
 impl StoredMember {
     pub(crate) fn write(replica: &Replica) -> Vec<u8> {
-        let stored = Self { address: replica.address.clone(), weight: replica.weight };
+        let stored = Self { address: replica.address.clone(), weight: replica.weight, shard: replica.shard };
         serde_json::to_vec(&stored).expect("text and a number are JSON")
     }
 
     fn read(name: &ReplicaId, value: &[u8]) -> Result<Replica, serde_json::Error> {
-        let Self { address, weight } = serde_json::from_slice(value)?;
-        Ok(Replica { id: name.clone(), address, weight })
+        let Self { address, weight, shard } = serde_json::from_slice(value)?;
+        Ok(Replica { id: name.clone(), address, weight, shard })
     }
 }
 

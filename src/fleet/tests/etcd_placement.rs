@@ -6,8 +6,8 @@ mod replicas;
 use std::sync::Arc;
 
 use argosy_fleet::{
-    Assignment, Cost, Directory, Epoch, Error, Leadership, Location, Membership, Placement, PlacementStore, Term,
-    assign_entities,
+    Assignment, Cost, Directory, EntityId, Epoch, Error, Leadership, Location, Membership, Placement, PlacementStore,
+    Term, assign_entities,
 };
 use argosy_tests::{Etcd as Cluster, eventually};
 use rand::rngs::StdRng;
@@ -200,5 +200,94 @@ async fn a_costly_entity_moves_its_neighbours_away_and_no_more_than_that() {
     eventually(PATIENCE, even).await;
     let moves = judge.gains() - gains;
     assert!(moves <= 5, "{moves} moves");
+    judge.check();
+}
+
+/// Nobody but a test says that anything is prepared.
+fn prepared_options(name: &str, endpoints: Vec<String>) -> argosy_fleet::etcd::EtcdOptions {
+    argosy_fleet::etcd::EtcdOptions { prepare: PATIENCE * 10, ..options(name, endpoints) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_works_on_until_its_successor_says_that_it_is_prepared() {
+    let etcd = Cluster::start(1).await.expect("etcd starts");
+    let (judge, entities) = (Judge::default(), clusters(6));
+    let one = Worker::join(prepared_options("one", etcd.endpoints()), &judge).await;
+    one.fleet.declare(entities.clone()).await.expect("is written");
+    until_all_owned(&[&one], &entities).await;
+    let two = Worker::join(prepared_options("two", etcd.endpoints()), &judge).await;
+    let mut coming = two.fleet.watch_coming();
+    let named = timeout(PATIENCE, coming.wait_for(|coming| !coming.is_empty())).await.expect("in time");
+    let named = Arc::clone(&named.expect("it goes on"));
+    assert_eq!(one.owned(&entities).len(), 6, "nothing has moved");
+
+    // One of them is ready.
+    let first = named.keys().next().cloned().expect("there are some");
+    two.fleet.report_prepared([first.clone()].into());
+    let is_alone = || async { (two.owned(&entities).iter().eq([&first])).then_some(()).ok_or("it has not come") };
+    eventually(PATIENCE, is_alone).await;
+    assert_eq!(one.owned(&entities).len(), 5);
+
+    two.fleet.report_prepared(named.keys().cloned().collect());
+    until_all_owned(&[&one, &two], &entities).await;
+    assert!(two.fleet.watch_coming().borrow().is_empty());
+    judge.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_drains_gives_everything_away_and_takes_nothing() {
+    let etcd = Cluster::start(1).await.expect("etcd starts");
+    let (judge, entities) = (Judge::default(), clusters(9));
+    let one = Worker::join(options("one", etcd.endpoints()), &judge).await;
+    let two = Worker::join(options("two", etcd.endpoints()), &judge).await;
+    one.fleet.declare(entities.clone()).await.expect("is written");
+    until_all_owned(&[&one, &two], &entities).await;
+    assert!(one.fleet.drain(PATIENCE).await, "it still owns something");
+    until_all_owned(&[&two], &entities).await;
+    one.fleet.declare(clusters(12)).await.expect("is written");
+    until_all_owned(&[&two], &clusters(12)).await;
+    one.fleet.leave().await.expect("leaves");
+    judge.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_cluster_is_split_over_the_replicas_and_joined_when_it_is_calm() {
+    let etcd = Cluster::start(1).await.expect("etcd starts");
+    let (judge, entities) = (Judge::default(), clusters(6));
+    let one = Worker::join(options("one", etcd.endpoints()), &judge).await;
+    let two = Worker::join(options("two", etcd.endpoints()), &judge).await;
+    one.fleet.declare(entities.clone()).await.expect("is written");
+    until_all_owned(&[&one, &two], &entities).await;
+    let busy = "https://cluster-0";
+    let apps: Vec<String> = (0..200).map(|number| format!("argocd/app-{number}")).collect();
+    // What its slices cost in all.
+    let report = |total: u64| {
+        for worker in [&one, &two] {
+            let assignment = Arc::clone(&worker.fleet.assignment().borrow());
+            for (entity, _) in assignment.iter() {
+                let cost = match entity {
+                    EntityId::ClusterSlice { server, slice } if **server == *busy => total / u64::from(slice.of),
+                    _ => 10_000,
+                };
+                worker.fleet.report_cost(entity, Cost(cost));
+            }
+        }
+    };
+    let spread = |total: u64, parts: usize| {
+        let (one, two, apps) = (&one, &two, &apps);
+        async move {
+            report(total);
+            let has = |worker: &Worker, app: &String| worker.fleet.right_to(busy, app).is_some();
+            let counts = [one, two].map(|worker| apps.iter().filter(|app| has(worker, app)).count());
+            let shared = counts.iter().filter(|count| **count > 0).count();
+            let is_so = counts.iter().sum::<usize>() == apps.len() && shared == parts;
+            if is_so { Ok(()) } else { Err(format!("{counts:?} of {} applications", apps.len())) }
+        }
+    };
+    eventually(PATIENCE, || spread(1_000_000, 2)).await;
+    let app = apps.iter().find(|app| one.fleet.right_to(busy, app).is_none()).expect("the other has some");
+    let found = one.fleet.locate_application(busy, app);
+    assert!(matches!(found, Some(Location::Remote { replica, .. }) if &*replica.address == "two:1"));
+    eventually(PATIENCE, || spread(1_000, 1)).await;
     judge.check();
 }

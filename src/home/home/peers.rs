@@ -25,6 +25,7 @@ const LEASES: &str = "/apis/coordination.k8s.io/v1";
 const LABEL: &str = "argosy.dev/peer";
 const LABEL_VALUE: &str = "controller";
 const ADDRESS: &str = "argosy.dev/address";
+const SHARD: &str = "argosy.dev/shard";
 /// Between looks at the clock while nothing changes.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -39,6 +40,8 @@ pub struct Peer {
     pub name: String,
     /// Host and port of its peer service.
     pub address: String,
+    /// The shard it stands for, where clusters are shared out by hand.
+    pub shard: Option<u32>,
 }
 
 // === impl Home ===
@@ -52,7 +55,10 @@ impl Home {
     pub async fn publish_peer(&self, peer: &Peer, ttl: Duration, now: Timestamp) -> Result<()> {
         let time = MicroTime { seconds: now.as_second(), nanos: now.subsec_nanosecond() };
         let mut lease = json!({
-            "metadata": {"labels": {LABEL: LABEL_VALUE}, "annotations": {ADDRESS: peer.address}},
+            "metadata": {
+                "labels": {LABEL: LABEL_VALUE},
+                "annotations": {ADDRESS: peer.address, SHARD: peer.shard.map(|shard| shard.to_string())},
+            },
             "spec": {
                 "holderIdentity": peer.name,
                 "leaseDurationSeconds": ttl.as_secs().max(1),
@@ -67,6 +73,10 @@ impl Home {
         lease["apiVersion"] = json!("coordination.k8s.io/v1");
         lease["kind"] = json!("Lease");
         lease["metadata"]["name"] = json!(peer.name);
+        // What takes an annotation away in a patch is none in a new object.
+        if let Some(annotations) = lease["metadata"]["annotations"].as_object_mut() {
+            annotations.retain(|_, value| !value.is_null());
+        }
         match self.ask(&Call::create(self.leases(), &lease)).await {
             // Made by an earlier try whose answer was lost.
             Err(Error::AlreadyExists(_)) => self.ask(&renew).await.map(drop),
@@ -180,7 +190,8 @@ fn present(leases: &[(AppKey, Arc<LeaseObject>)], now: Timestamp) -> (Vec<Peer>,
         };
         let Some(end) = end(lease).filter(|end| *end > now) else { continue };
         first = Some(first.map_or(end, |first| first.min(end)));
-        peers.push(Peer { name: key.name.to_string(), address: address.clone() });
+        let shard = lease.metadata.annotations.get(SHARD).and_then(|shard| shard.parse().ok());
+        peers.push(Peer { name: key.name.to_string(), address: address.clone(), shard });
     }
     peers.sort();
     (peers, first)

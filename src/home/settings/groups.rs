@@ -151,7 +151,7 @@ group! {
         batch_events: bool = true, boolean, "controller.cluster.cache.batch.events.processing", "ARGOCD_CLUSTER_CACHE_BATCH_EVENTS_PROCESSING";
         /// For how long they are gathered.
         batch_interval: Duration = Duration::from_millis(100), time, "controller.cluster.cache.events.processing.interval", "ARGOCD_CLUSTER_CACHE_EVENTS_PROCESSING_INTERVAL";
-        /// How clusters were spread over replicas; placement decides here, the name is only reported.
+        /// How clusters are dealt out among replicas where that is done by hand.
         sharding_algorithm: String = "legacy".to_owned(), string, "controller.sharding.algorithm", "ARGOCD_CONTROLLER_SHARDING_ALGORITHM";
         /// What makes a cluster refuse an earlier owner, where its Secret says nothing of that.
         fence: FenceWish = FenceWish::Auto, fence, "controller.fence", "ARGOSY_CONTROLLER_FENCE";

@@ -230,7 +230,11 @@ async fn addresses_of_replicas_are_known_until_they_run_out_or_are_withdrawn() {
     let clock = Arc::new(AtomicI64::new(now().as_second()));
     let read = clock.clone();
     two.watch_peers(Arc::new(move || Timestamp::from_second(read.load(Ordering::Relaxed)).expect("a time")));
-    let peer = |name: &str, address: &str| Peer { name: name.to_owned(), address: address.to_owned() };
+    let peer = |name: &str, address: &str| Peer {
+        name: name.to_owned(),
+        address: address.to_owned(),
+        shard: name.ends_with('b').then_some(1),
+    };
     let ttl = Duration::from_secs(15);
     let (a, b) = (peer("replica-a", "a:1"), peer("replica-b", "b:1"));
     one.publish_peer(&a, ttl, now()).await.expect("published");

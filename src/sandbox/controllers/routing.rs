@@ -145,7 +145,7 @@ fn others(world: &World, change: &Change, gone: bool, work: &mut Vec<Work>) {
     };
     match (&*key.group, &*key.resource) {
         ("", "pods") if is_news(change) => {
-            let before = change.previous.as_ref().map(|previous| &previous.value);
+            let before = change.previous.as_ref().map(|previous| &*previous.value);
             work.extend(service::selecting(world, namespace, [Some(value), before]).into_iter().map(Work::Reconcile));
             let claims = value["spec"]["volumes"].as_array().into_iter().flatten();
             let claims = claims.filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());

@@ -103,7 +103,7 @@ pub(super) fn reconcile(world: &World, key: &ObjectKey) -> Result<Next, WorkErro
         let ip = balancer_address(object::uid(&completed));
         completed["status"]["loadBalancer"] = json!({"ingress": [{"ip": ip, "ipMode": "VIP"}]});
     }
-    if completed != service.value {
+    if completed != *service.value {
         world.update(key, |value| {
             for field in ["clusterIP", "clusterIPs", "ports", "ipFamilies", "ipFamilyPolicy"] {
                 if !completed["spec"][field].is_null() {

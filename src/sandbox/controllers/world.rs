@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::kind::Kind;
+use super::recent::Recent;
 use super::selector::selects;
 use crate::identity::{Identities, KeyError};
 use crate::lifecycle::{Deletion, Owners, Propagation, plan_deletion};
@@ -38,24 +39,26 @@ pub(crate) struct World {
     pub(crate) identities: Arc<Identities>,
     pub(crate) options: Options,
     pub(crate) owners: Owners,
+    pub(crate) recent: Recent,
 }
 
 // === impl World ===
 
 impl World {
     pub(crate) fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        self.store.get(&kind.key(namespace, name))
+        self.store.get(&kind.key(namespace, name)).map(|object| self.recent.known(object))
     }
 
     pub(crate) fn list(&self, kind: &Kind, namespace: Option<&str>) -> Vec<Arc<Object>> {
-        self.store.list(kind.group, kind.resource, namespace).0
+        let objects = self.store.list(kind.group, kind.resource, namespace).0;
+        objects.into_iter().map(|object| self.recent.known(object)).collect()
     }
 
     /// The objects of a kind that `owner` controls, by name.
     pub(crate) fn controlled(&self, owner: &Value, kind: &Kind) -> Vec<Arc<Object>> {
         let uid = object::uid(owner);
         let keys = self.owners.owned_by(uid).filter(|key| kind.is_of(key));
-        let objects = keys.filter_map(|key| self.store.get(key));
+        let objects = keys.filter_map(|key| self.store.get(key)).map(|object| self.recent.known(object));
         objects.filter(|object| controller_uid(&object.value) == Some(uid)).collect()
     }
 

@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 pub struct Bootstrap {
     /// The name of its one node; `None` for a cluster that runs nothing.
     pub node: Option<String>,
-    /// Whether `admin`, `edit` and `view` are there. They are most of an idle cluster's memory.
+    /// Whether `admin`, `edit` and `view` are there. They are most of what a fresh cluster stores.
     pub user_facing_roles: bool,
     /// What the node says it runs, such as `v1.36.3`.
     pub version: String,

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Subject};
 use crate::hooks::{Attributes, Caller, Hooks};
 use crate::kinds::{Kind, Kinds, convert, custom};
 use crate::stamp::Stamps;
-use crate::store::{ObjectKey, Store};
+use crate::store::{Json, ObjectKey, Store};
 
 /// Group of CustomResourceDefinitions.
 pub(super) const EXTENSIONS: &str = "apiextensions.k8s.io";
@@ -115,6 +115,19 @@ pub(super) fn present<'v>(kind: &Kind, stored: &'v Value) -> Cow<'v, Value> {
     }
     let converted = convert(stored.clone(), kind);
     Cow::Owned(kind.decode(converted.clone()).map_or(converted, |read| read.value))
+}
+
+/// The text of the same.
+pub(super) fn present_text<'v>(kind: &Kind, stored: &'v Json) -> Cow<'v, str> {
+    // Few kinds have a field that comes before this one: the others need not be read.
+    let begins = format!("{{\"apiVersion\":\"{}\"", kind.api_version());
+    if stored.text().starts_with(&begins) {
+        return Cow::Borrowed(stored.text());
+    }
+    match present(kind, stored) {
+        Cow::Borrowed(_) => Cow::Borrowed(stored.text()),
+        Cow::Owned(value) => Cow::Owned(value.to_string()),
+    }
 }
 
 /// Under which group a kind's objects are stored.

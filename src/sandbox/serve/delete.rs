@@ -163,7 +163,7 @@ pub(super) fn delete(api: &Arc<Api>, ask: &Ask<'_>, body: &Bytes) -> Result<Repl
                 json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
             super::respond::object(code, &status)
         }
-        _ => read::one(api, ask, code, &ask.present(&object.value)),
+        _ => read::stored(api, ask, code, &object.value),
     };
     let mut response = response;
     if is_old_default {
@@ -234,13 +234,13 @@ fn delete_one(api: &Arc<Api>, ask: &Ask<'_>, key: &ObjectKey, options: &Options)
         let marked = mark(api, ask, &found.value, options);
         if options.dry_run {
             return Ok(match marked {
-                Some(value) => Outcome::Marked(Arc::new(Object { value, version: found.version })),
+                Some(value) => Outcome::Marked(Arc::new(Object::new(value, found.version))),
                 None => Outcome::Gone(found),
             });
         }
         let done = match marked {
             // Already being deleted, and nothing new to say.
-            Some(value) if value == found.value => return Ok(Outcome::Marked(found)),
+            Some(value) if value == *found.value => return Ok(Outcome::Marked(found)),
             Some(value) => match api.store.update(key, Some(found.version), |_| Ok::<_, ()>(Some(value))) {
                 Ok(object) if api.store.get(key).is_none() => Ok(Outcome::Gone(object)),
                 Ok(object) => Ok(Outcome::Marked(object)),
@@ -324,7 +324,7 @@ fn ended(api: &Api, ask: &Ask<'_>, gone: Arc<Object>) -> Arc<Object> {
         }
         metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
     }
-    Arc::new(Object { value, version: gone.version })
+    Arc::new(Object::new(value, gone.version))
 }
 
 /// Seconds a Pod on a node has to end; everything else has none.

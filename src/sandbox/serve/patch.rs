@@ -13,6 +13,10 @@ use super::body::{check_namespace, parse_yaml};
 use super::write::Draft;
 use crate::failure::{Failure, Fault, Subject};
 use crate::kinds::json_error;
+use crate::store::is_too_deep;
+
+#[cfg(test)]
+mod tests;
 
 /// Most operations of a JSON patch.
 const MAX_OPERATIONS: usize = 10_000;
@@ -121,6 +125,10 @@ fn apply_operations(value: &mut Value, patch: &json_patch::Patch) -> Result<(), 
             }
         }
         json_patch::patch(value, std::slice::from_ref(&operation)).map_err(|_| inapplicable())?;
+        // Each can double the depth, and what walks through a value has a stack that ends.
+        if is_too_deep(value) {
+            return Err(inapplicable());
+        }
     }
     Ok(())
 }

@@ -217,7 +217,9 @@ fn free_address(api: &Api) -> String {
         let mut bytes = [0_u8; 2];
         api.stamps.bytes(&mut bytes);
         candidate = format!("10.96.{}.{}", bytes[0], bytes[1].clamp(2, 254));
-        if !services.iter().any(|s| object::get(&s.value, &["spec", "clusterIP"]) == Some(&json!(candidate))) {
+        // Whoever names it anywhere may have it: texts are searched faster than read.
+        let taken = format!("\"{candidate}\"");
+        if !services.iter().any(|service| service.value.text().contains(&taken)) {
             break;
         }
     }

@@ -1,5 +1,6 @@
 //! get and list.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use argosy_model::object;
@@ -8,17 +9,25 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::api::{Api, Ask};
+use super::api::{Api, Ask, present_text};
 use super::handle::Reply;
 use super::respond::{self, Form};
 use super::select::Selection;
 use crate::failure::{Failure, Fault};
-use crate::store::{Object, TooOld};
+use crate::store::{Json, Object, TooOld};
 
 pub(super) fn get(api: &Api, ask: &Ask<'_>) -> Result<Reply, Failure> {
     version_option(ask)?;
     let found = api.store.get(&ask.key()).ok_or_else(|| ask.not_found())?;
-    Ok(one(api, ask, StatusCode::OK, &ask.present(&found.value)).into())
+    Ok(stored(api, ask, StatusCode::OK, &found.value).into())
+}
+
+/// A stored object in the form that was asked for.
+pub(super) fn stored(api: &Api, ask: &Ask<'_>, code: StatusCode, object: &Json) -> http::Response<respond::Body> {
+    match ask.form {
+        Form::Plain => respond::json(code, present_text(&ask.kind, object)),
+        Form::Metadata | Form::Table => one(api, ask, code, &ask.present(object)),
+    }
 }
 
 /// An object in the form that was asked for.
@@ -77,51 +86,66 @@ pub(super) fn list(api: &Arc<Api>, ask: &Ask<'_>) -> Result<Reply, Failure> {
         token => Some(Page::read(token).ok_or_else(|| unreadable_page(token))?),
     };
     let (objects, version) = snapshot(api, ask, page.as_ref())?;
-    let selected: Vec<&Arc<Object>> = objects.iter().filter(|o| selection.matches(&o.value)).collect();
+    let mut selected: Vec<Arc<Object>> = objects.into_iter().filter(|o| selection.matches(&o.value)).collect();
     let place = |o: &Object| (object::namespace(&o.value).to_owned(), object::name(&o.value).to_owned());
     let start = page.map_or(0, |page| selected.partition_point(|o| place(o) <= page.after));
-    let rest = &selected[start..];
-    let given = &rest[..limit.unwrap_or(rest.len()).min(rest.len())];
+    let mut given = selected.split_off(start);
+    let all = given.len();
+    given.truncate(limit.unwrap_or(all));
     let mut metadata = Map::new();
     metadata.insert("resourceVersion".to_owned(), version.to_string().into());
-    if let Some(last) = given.last().filter(|_| given.len() < rest.len()) {
+    if let Some(last) = given.last().filter(|_| given.len() < all) {
         metadata.insert("continue".to_owned(), Page { version, after: place(last) }.write().into());
         if selection.is_everything() {
-            metadata.insert("remainingItemCount".to_owned(), (rest.len() - given.len()).into());
+            metadata.insert("remainingItemCount".to_owned(), (all - given.len()).into());
         }
     }
     // Lists of custom resources always say where they go on.
     if ask.kind.custom.is_some() && !metadata.contains_key("continue") && ask.form == Form::Plain {
         metadata.insert("continue".to_owned(), "".into());
     }
-    let items: Vec<Value> = given.iter().map(|o| ask.present(&o.value).into_owned()).collect();
-    Ok(list_response(api, ask, items, metadata).into())
+    Ok(list_response(api, ask, given, &metadata).into())
 }
 
 fn list_response(
     api: &Api,
     ask: &Ask<'_>,
-    items: Vec<Value>,
-    metadata: Map<String, Value>,
+    objects: Vec<Arc<Object>>,
+    metadata: &Map<String, Value>,
 ) -> http::Response<respond::Body> {
     let value = match ask.form {
         Form::Table => {
-            let references: Vec<&Value> = items.iter().collect();
-            let mut table = table(api, ask, &references);
-            table["metadata"] = metadata.into();
+            let items: Vec<Cow<'_, Value>> = objects.iter().map(|object| ask.present(&object.value)).collect();
+            let mut table = table(api, ask, &items.iter().map(|item| &**item).collect::<Vec<_>>());
+            table["metadata"] = json!(metadata);
             table
         }
         Form::Metadata => {
-            let items: Vec<Value> = items.iter().map(respond::metadata_of).collect();
+            let metadata_of = |object: Arc<Object>| respond::metadata_of(&ask.present(&object.value));
+            let items: Vec<Value> = objects.into_iter().map(metadata_of).collect();
             let items = if items.is_empty() { Value::Null } else { items.into() };
             json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
         }
-        Form::Plain => {
-            let items = items.into_iter().map(|item| without_type(item, ask)).collect::<Vec<_>>();
-            json!({"kind": ask.kind.list_kind, "apiVersion": ask.kind.api_version(), "metadata": metadata, "items": items})
-        }
+        Form::Plain => return respond::json(StatusCode::OK, list_text(ask, objects, metadata)),
     };
     respond::object(StatusCode::OK, &value)
+}
+
+/// A list as text, for which one object after the other is read and let go.
+fn list_text(ask: &Ask<'_>, objects: Vec<Arc<Object>>, metadata: &Map<String, Value>) -> String {
+    let mut text = format!("{{\"apiVersion\":{},\"items\":[", json!(ask.kind.api_version()));
+    for (place, object) in objects.into_iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        if ask.kind.custom.is_some() {
+            text.push_str(&present_text(&ask.kind, &object.value));
+        } else {
+            text.push_str(&without_type(ask.present(&object.value).into_owned(), ask).to_string());
+        }
+    }
+    text.push_str(&format!("],\"kind\":{},\"metadata\":{}}}", json!(ask.kind.list_kind), json!(metadata)));
+    text
 }
 
 /// Items of the API server's own lists do not repeat their type.

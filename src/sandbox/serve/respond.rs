@@ -72,9 +72,14 @@ pub(super) fn form(headers: &HeaderMap, verb: &str) -> Result<Form, Failure> {
 
 /// An object with a code.
 pub(super) fn object(code: StatusCode, value: &Value) -> Response<Body> {
-    let mut bytes = serde_json::to_vec(value).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes_of(code, "application/json", bytes.into())
+    json(code, value.to_string())
+}
+
+/// A text of JSON with a code.
+pub(super) fn json(code: StatusCode, text: impl Into<String>) -> Response<Body> {
+    let mut text = text.into();
+    text.push('\n');
+    bytes_of(code, "application/json", text.into())
 }
 
 /// Bytes of a type.

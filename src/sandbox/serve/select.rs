@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::kinds::Kind;
+use crate::store::Json;
 
 mod labels;
 
@@ -44,8 +45,8 @@ impl Selection {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// Whether an object is.
-    pub(super) fn matches(&self, object: &Value) -> bool {
+    /// Whether an object is; it is not read where everything is.
+    pub(super) fn matches(&self, object: &Json) -> bool {
         self.labels.iter().all(|r| r.matches(object)) && self.fields.iter().all(|r| r.matches(object))
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, sleep_until};
 
-use super::api::{Api, Ask, present};
+use super::api::{Api, Ask, present, present_text};
 use super::handle::Reply;
 use super::read::{too_large, version_option};
 use super::respond::{self, Form};
@@ -19,7 +19,10 @@ use super::select::Selection;
 use crate::failure::{Failure, Fault};
 use crate::hooks::{Tables, Trouble};
 use crate::kinds::Kind;
-use crate::store::{Change, Follower, Object, TooOld, WatchEvent};
+use crate::store::{Change, Follower, Json, Object, TooOld, WatchEvent};
+
+#[cfg(test)]
+mod tests;
 
 /// How often a bookmark tells how far the watch is.
 const BOOKMARK: Duration = Duration::from_secs(60);
@@ -138,6 +141,10 @@ fn line(event: &Value) -> Bytes {
 
 impl Watching {
     async fn run(mut self, initial: Vec<Arc<Object>>, done: Option<u64>) {
+        let newest = initial.iter().map(|object| object.version).max().unwrap_or(0);
+        if self.follower.committed(newest).await.is_err() {
+            return;
+        }
         for object in initial {
             if !self.selection.matches(&object.value) {
                 continue;
@@ -162,7 +169,7 @@ impl Watching {
                     return;
                 }
                 Ok(changes) => {
-                    if self.send(&changes).await.is_none() {
+                    if self.send(changes).await.is_none() {
                         return;
                     }
                 }
@@ -187,12 +194,12 @@ impl Watching {
         }
     }
 
-    async fn send(&mut self, changes: &[Arc<Change>]) -> Option<()> {
+    async fn send(&mut self, changes: Vec<Change>) -> Option<()> {
         let last = changes.last().map_or(0, |change| change.event.object().version);
         self.follower.committed(last).await.ok()?;
         for change in changes {
-            if let Some((what, value)) = self.seen(change) {
-                let event = self.event(what, &value);
+            if let Some((what, object)) = self.seen(&change) {
+                let event = self.event(what, &object.value);
                 self.chunks.send(event).await.ok()?;
             }
         }
@@ -200,32 +207,33 @@ impl Watching {
     }
 
     /// What a change is to somebody who sees only what is selected.
-    fn seen(&self, change: &Change) -> Option<(&'static str, Value)> {
-        let object = &change.event.object().value;
+    fn seen(&self, change: &Change) -> Option<(&'static str, Arc<Object>)> {
+        let object = change.event.object();
         let was = change.previous.as_ref().is_some_and(|p| self.selection.matches(&p.value));
-        let is = !matches!(change.event, WatchEvent::Deleted(_)) && self.selection.matches(object);
+        let is = !matches!(change.event, WatchEvent::Deleted(_)) && self.selection.matches(&object.value);
         match (was, is) {
             (false, true) => Some(("ADDED", object.clone())),
             (true, true) => Some(("MODIFIED", object.clone())),
             (false, false) => None,
             (true, false) => {
                 // The last state that was selected, at the version of the change.
-                let previous = change.previous.as_ref()?;
-                let mut value = previous.value.clone();
+                let mut value = change.previous.as_ref()?.value.clone();
                 if let Some(metadata) = object::metadata(&mut value) {
-                    metadata.insert("resourceVersion".to_owned(), change.event.object().version.to_string().into());
+                    metadata.insert("resourceVersion".to_owned(), object.version.to_string().into());
                 }
-                Some(("DELETED", value))
+                Some(("DELETED", Arc::new(Object::new(value, object.version))))
             }
         }
     }
 
-    fn event(&mut self, what: &str, stored: &Value) -> Bytes {
-        let value = present(&self.kind, stored);
+    fn event(&mut self, what: &str, stored: &Json) -> Bytes {
         let shown = match self.form {
-            Form::Plain => value.into_owned(),
-            Form::Metadata => respond::metadata_of(&value),
+            Form::Plain => {
+                return format!("{{\"object\":{},\"type\":\"{what}\"}}\n", present_text(&self.kind, stored)).into();
+            }
+            Form::Metadata => respond::metadata_of(&present(&self.kind, stored)),
             Form::Table => {
+                let value = present(&self.kind, stored);
                 let columns = self.kind.custom.as_ref().map(|c| c.columns.as_ref().unwrap_or(&Value::Null));
                 let made = self.tables.table(&self.kind.group, &self.kind.kind, &[&*value], columns, &self.include);
                 let mut table = made.unwrap_or_else(|| respond::plain_table(&[&*value], &self.include));

@@ -16,7 +16,7 @@ use super::{prepare, read, respond, validate};
 use crate::failure::{Failure, Fault};
 use crate::hooks::{Admitted, Attributes};
 use crate::kinds::{convert, custom};
-use crate::store::{StoreError, UpdateError};
+use crate::store::{Object, StoreError, UpdateError};
 
 /// How often a write that names no version is tried again when others are faster.
 const ATTEMPTS: usize = 64;
@@ -100,8 +100,7 @@ fn create_from(api: &Arc<Api>, ask: &Ask<'_>, draft: Draft, sent: Option<&Bytes>
         match api.store.create(&key, to_storage(api, ask, candidate)) {
             Ok(stored) => {
                 after_write(api, ask, &stored.value);
-                let shown = ask.present(&stored.value);
-                return Ok(reply(api, ask, StatusCode::CREATED, &shown, Some(stored.version), &warnings));
+                return Ok(stored_reply(api, ask, StatusCode::CREATED, &stored, &warnings));
             }
             Err(StoreError::Exists) if generated && attempt < NAMES => {}
             Err(StoreError::Exists) => return Err(Failure::exists(ask.subject(&name))),
@@ -229,14 +228,7 @@ fn change_sent(
         match api.store.update(&key, Some(current.version), |_| Ok::<_, Failure>(Some(stored))) {
             Ok(stored) => {
                 after_write(api, ask, &stored.value);
-                return Ok(reply(
-                    api,
-                    ask,
-                    StatusCode::OK,
-                    &ask.present(&stored.value),
-                    Some(stored.version),
-                    &warnings,
-                ));
+                return Ok(stored_reply(api, ask, StatusCode::OK, &stored, &warnings));
             }
             Err(UpdateError::Store(StoreError::Conflict { .. } | StoreError::NotFound)) => {}
             Err(UpdateError::Store(error)) => return Err(refused(ask, &error)),
@@ -346,10 +338,19 @@ pub(super) fn refused(ask: &Ask<'_>, error: &StoreError) -> Failure {
         StoreError::Exists => Failure::exists(ask.subject(ask.route.name)),
         StoreError::NotFound => ask.not_found(),
         StoreError::Conflict { .. } => Failure::modified(ask.subject(ask.route.name)),
+        StoreError::TooDeep => Failure::bad_request(error.to_string()),
         StoreError::Disk => Failure::internal("the state can no longer be written to disk"),
     }
 }
 
+/// The answer to a write that was made.
+fn stored_reply(api: &Api, ask: &Ask<'_>, code: StatusCode, stored: &Object, warnings: &[String]) -> Reply {
+    let mut response = read::stored(api, ask, code, &stored.value);
+    respond::warn(&mut response, warnings);
+    Reply { response, version: Some(stored.version) }
+}
+
+/// The answer to one that was not.
 fn reply(
     api: &Api,
     ask: &Ask<'_>,

@@ -6,88 +6,163 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Change, Object, TooOld, WatchEvent};
+use super::object::Kept;
+use super::{Change, Object, ObjectKey, TooOld, WatchEvent};
+
+/// Most bytes of versions that nothing but a history holds.
+const MAX_HELD: usize = 1 << 20;
+/// Events that are remembered however large they are.
+const MIN_HISTORY: usize = 64;
 
 /// Namespace and name.
-pub(super) type Place = (Arc<str>, Arc<str>);
+type Place = (Arc<str>, Arc<str>);
 
 pub(super) struct Collection {
-    objects: BTreeMap<Place, Arc<Object>>,
+    group: Arc<str>,
+    resource: Arc<str>,
+    objects: BTreeMap<Place, Kept>,
     /// Oldest first.
-    history: VecDeque<Arc<Change>>,
+    history: VecDeque<Past>,
+    /// Bytes of what the history alone holds.
+    held: usize,
     /// Nothing is missing from the history after this version.
     complete_after: u64,
     /// Told the version of each write.
     news: watch::Sender<u64>,
 }
 
+/// One write, as it is remembered.
+struct Past {
+    place: Place,
+    what: What,
+    object: Kept,
+    previous: Option<Kept>,
+}
+
+/// What a write did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Added,
+    Modified,
+    Deleted,
+}
+
+// === impl ObjectKey ===
+
+impl ObjectKey {
+    fn place(&self) -> Place {
+        (self.namespace.clone(), self.name.clone())
+    }
+}
+
+// === impl Past ===
+
+impl Past {
+    /// Bytes that are held by nothing else, once what was before is forgotten.
+    fn held(&self) -> usize {
+        let last = if self.what == What::Deleted { self.object.text().len() } else { 0 };
+        last + self.previous.as_ref().map_or(0, |previous| previous.text().len())
+    }
+}
+
 // === impl Collection ===
 
 impl Collection {
-    pub(super) fn new(complete_after: u64) -> Self {
-        let news = watch::Sender::new(complete_after);
-        Self { objects: BTreeMap::new(), history: VecDeque::new(), complete_after, news }
+    pub(super) fn new(group: &Arc<str>, resource: &Arc<str>, complete_after: u64) -> Self {
+        Self {
+            group: group.clone(),
+            resource: resource.clone(),
+            objects: BTreeMap::new(),
+            history: VecDeque::new(),
+            held: 0,
+            complete_after,
+            news: watch::Sender::new(complete_after),
+        }
     }
 
-    pub(super) fn get(&self, place: &Place) -> Option<&Arc<Object>> {
-        self.objects.get(place)
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Kept> {
+        self.objects.get(&key.place())
     }
 
     pub(super) fn len(&self) -> usize {
         self.objects.len()
     }
 
-    pub(super) fn load(&mut self, place: Place, object: Arc<Object>) {
-        self.objects.insert(place, object);
+    pub(super) fn load(&mut self, key: &ObjectKey, object: Kept) {
+        self.objects.insert(self.place_of(key), object);
     }
 
-    pub(super) fn objects(&self) -> impl Iterator<Item = (&Place, &Arc<Object>)> {
-        self.objects.iter()
+    /// Each object as an event that added it.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Change> {
+        self.objects.iter().map(|(place, object)| Change {
+            key: self.key(place),
+            event: WatchEvent::Added(object.object()),
+            previous: None,
+        })
     }
 
     pub(super) fn list(&self, namespace: Option<&str>) -> Vec<Arc<Object>> {
         match namespace {
-            None => self.objects.values().cloned().collect(),
-            Some(namespace) => self.within(namespace).map(|(_, object)| object.clone()).collect(),
+            None => self.objects.values().map(Kept::object).collect(),
+            Some(namespace) => self.within(namespace).map(|(_, object)| object.object()).collect(),
         }
     }
 
     /// As it was at an earlier version: what happened since is undone.
     pub(super) fn list_at(&self, namespace: Option<&str>, version: u64) -> Result<Vec<Arc<Object>>, TooOld> {
         self.reaches(version)?;
-        let mut objects: BTreeMap<Place, Arc<Object>> = match namespace {
-            None => self.objects.clone(),
-            Some(namespace) => self.within(namespace).map(|(p, o)| (p.clone(), o.clone())).collect(),
+        let mut objects: BTreeMap<&Place, &Kept> = match namespace {
+            None => self.objects.iter().collect(),
+            Some(namespace) => self.within(namespace).collect(),
         };
-        for change in self.since(version).rev().filter(|c| namespace.is_none_or(|n| n == &*c.key.namespace)) {
-            let place = (change.key.namespace.clone(), change.key.name.clone());
-            match &change.previous {
-                Some(previous) => objects.insert(place, previous.clone()),
-                None => objects.remove(&place),
+        for past in self.since(version).rev().filter(|past| namespace.is_none_or(|n| n == &*past.place.0)) {
+            match &past.previous {
+                Some(previous) => objects.insert(&past.place, previous),
+                None => objects.remove(&past.place),
             };
         }
-        Ok(objects.into_values().collect())
+        Ok(objects.into_values().map(Kept::object).collect())
     }
 
-    /// Puts an object in or, with `None`, takes it out, and remembers that.
-    pub(super) fn record(&mut self, place: Place, object: Option<Arc<Object>>, change: Arc<Change>, bound: usize) {
-        match object {
-            Some(object) => self.objects.insert(place, object),
-            None => self.objects.remove(&place),
+    /// Takes a write in, remembers it, and returns it as a change that nobody has looked into.
+    pub(super) fn record(&mut self, key: &ObjectKey, what: What, object: Kept, bound: usize) -> Change {
+        let place = self.place_of(key);
+        let version = object.version();
+        let previous = match what {
+            What::Deleted => self.objects.remove(&place),
+            What::Added | What::Modified => self.objects.insert(place.clone(), object.clone()),
         };
-        let version = change.event.object().version;
-        self.history.push_back(change);
-        while self.history.len() > bound {
-            if let Some(forgotten) = self.history.pop_front() {
-                self.complete_after = forgotten.event.object().version;
-            }
+        let past = Past { place, what, object, previous };
+        let change = self.change(&past);
+        self.held += past.held();
+        self.history.push_back(past);
+        while self.history.len() > bound || (self.held > MAX_HELD && self.history.len() > MIN_HISTORY) {
+            let Some(forgotten) = self.history.pop_front() else { break };
+            self.held -= forgotten.held();
+            self.complete_after = forgotten.object.version();
         }
         self.news.send_replace(version);
+        change
     }
 
-    /// What happened after a version, oldest first.
-    pub(super) fn since(&self, version: u64) -> impl DoubleEndedIterator<Item = &Arc<Change>> {
-        let start = self.history.partition_point(|c| c.event.object().version <= version);
+    /// What happened after a version, in one namespace or all, oldest first.
+    pub(super) fn changes(&self, namespace: Option<&str>, version: u64) -> Vec<Change> {
+        let concerned = self.since(version).filter(|past| namespace.is_none_or(|n| n == &*past.place.0));
+        concerned.map(|past| self.change(past)).collect()
+    }
+
+    fn change(&self, past: &Past) -> Change {
+        let object = past.object.object();
+        let event = match past.what {
+            What::Added => WatchEvent::Added(object),
+            What::Modified => WatchEvent::Modified(object),
+            What::Deleted => WatchEvent::Deleted(object),
+        };
+        Change { key: self.key(&past.place), event, previous: past.previous.as_ref().map(Kept::object) }
+    }
+
+    fn since(&self, version: u64) -> impl DoubleEndedIterator<Item = &Past> {
+        let start = self.history.partition_point(|past| past.object.version() <= version);
         self.history.range(start..)
     }
 
@@ -102,16 +177,23 @@ impl Collection {
         self.news.subscribe()
     }
 
-    fn within<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Place, &'a Arc<Object>)> {
+    /// Of what is there already no second copy is made.
+    fn place_of(&self, key: &ObjectKey) -> Place {
+        let place = key.place();
+        if let Some((place, _)) = self.objects.get_key_value(&place) {
+            return place.clone();
+        }
+        let neighbour = self.within(&key.namespace).next();
+        neighbour.map_or(place, |((namespace, _), _)| (namespace.clone(), key.name.clone()))
+    }
+
+    fn key(&self, place: &Place) -> ObjectKey {
+        let (namespace, name) = place.clone();
+        ObjectKey { group: self.group.clone(), resource: self.resource.clone(), namespace, name }
+    }
+
+    fn within<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Place, &'a Kept)> {
         let first: Place = (namespace.into(), "".into());
         self.objects.range((Bound::Included(first), Bound::Unbounded)).take_while(move |((n, _), _)| &**n == namespace)
-    }
-}
-
-/// The event of an object that replaces another, or none.
-pub(super) fn event_of(object: &Arc<Object>, previous: Option<&Arc<Object>>) -> WatchEvent {
-    match previous {
-        Some(_) => WatchEvent::Modified(object.clone()),
-        None => WatchEvent::Added(object.clone()),
     }
 }

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
-use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Object, ObjectKey, StoreError, set_version};
+use super::object::Kept;
+use super::{Object, ObjectKey, StoreError};
 use crate::private_file;
 
 const OBJECTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("objects");
@@ -56,22 +56,26 @@ pub(super) struct Disk {
 
 struct Write {
     key: ObjectKey,
-    object: Option<Arc<Object>>,
+    object: Option<Kept>,
     version: u64,
 }
 
-type Loaded = Vec<(ObjectKey, Arc<Object>)>;
+type Loaded = Vec<(ObjectKey, Kept)>;
+
+/// Opens a file, which is made where there is none.
+pub(super) fn database(file: &Path) -> Result<Database, DiskError> {
+    private_file::make(file).map_err(|source| refused(redb::Error::Io(source)))?;
+    Database::builder().set_cache_size(CACHE_BYTES).create(file).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => DiskError::InUse,
+        other => refused(other),
+    })
+}
 
 // === impl Disk ===
 
 impl Disk {
-    /// Opens the file, and returns what is in it and the version to go on from.
-    pub(super) fn open(file: &Path) -> Result<(Self, Loaded, u64), DiskError> {
-        private_file::make(file).map_err(|source| refused(redb::Error::Io(source)))?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(file).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => DiskError::InUse,
-            other => refused(other),
-        })?;
+    /// Returns what is in a database, too, and the version to go on from.
+    pub(super) fn on(database: Arc<Database>) -> Result<(Self, Loaded, u64), DiskError> {
         let (objects, last) = load(&database)?;
         let version = if last == 0 { 0 } else { last + VERSION_GAP };
         let (sender, receiver) = mpsc::channel();
@@ -84,7 +88,7 @@ impl Disk {
     }
 
     /// Hands a write over; `None` removes the object. Called in order of versions.
-    pub(super) fn write(&self, key: &ObjectKey, object: Option<Arc<Object>>, version: u64) {
+    pub(super) fn write(&self, key: &ObjectKey, object: Option<Kept>, version: u64) {
         let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(writes) = &*writes {
             // A writer that has ended has said so to `safe`, where it is noticed.
@@ -186,16 +190,12 @@ fn decode_key(bytes: &[u8]) -> Option<ObjectKey> {
     parts.next().is_none().then_some(key)
 }
 
-fn encode(object: &Object) -> Vec<u8> {
-    let mut bytes = object.version.to_le_bytes().to_vec();
-    serde_json::to_writer(&mut bytes, &object.value).expect("a JSON value can be written as JSON");
-    bytes
+fn encode(object: &Kept) -> Vec<u8> {
+    [&object.version().to_le_bytes(), object.text().as_bytes()].concat()
 }
 
-fn decode(bytes: &[u8]) -> Option<Arc<Object>> {
+fn decode(bytes: &[u8]) -> Option<Kept> {
     let (version, json) = bytes.split_first_chunk::<8>()?;
-    let version = u64::from_le_bytes(*version);
-    let mut value: Value = serde_json::from_slice(json).ok()?;
-    set_version(&mut value, version);
-    Some(Arc::new(Object { value, version }))
+    let value = serde_json::from_slice(json).ok()?;
+    Some(Object::at(value, u64::from_le_bytes(*version)).kept())
 }

@@ -52,15 +52,11 @@ impl Follower {
     ///
     /// # Errors
     /// [`TooOld`] when the reader is further behind than the history reaches.
-    pub fn catch_up(&mut self) -> Result<Vec<Arc<Change>>, TooOld> {
+    pub fn catch_up(&mut self) -> Result<Vec<Change>, TooOld> {
         self.news.mark_unchanged();
         let state = self.store.read();
-        let mut changes = state.since(&self.group, &self.resource, self.version)?;
+        let changes = state.since(&self.group, &self.resource, self.namespace.as_deref(), self.version)?;
         self.version = self.version.max(state.version());
-        drop(state);
-        if let Some(namespace) = &self.namespace {
-            changes.retain(|change| change.key.namespace == *namespace);
-        }
         Ok(changes)
     }
 
@@ -92,7 +88,7 @@ impl Watch {
                 }
             }
         });
-        let events = batches.flat_map(|changes| stream::iter(changes).map(|change| change.event.clone()));
+        let events = batches.flat_map(|changes| stream::iter(changes).map(|change| change.event));
         Self { events: events.boxed() }
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::collection::{Collection, event_of};
-use super::{Change, Object, ObjectKey, TooOld, WatchEvent, set_version};
+use super::collection::{Collection, What};
+use super::object::Kept;
+use super::{Change, Object, ObjectKey, TooOld};
 
 pub(super) struct State {
     version: u64,
@@ -35,8 +36,8 @@ impl State {
         self.collections.values().flat_map(HashMap::values).map(Collection::len).sum()
     }
 
-    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
-        self.collection(&key.group, &key.resource)?.get(&(key.namespace.clone(), key.name.clone()))
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<Object>> {
+        self.kept(key).map(Kept::object)
     }
 
     pub(super) fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Object>> {
@@ -57,11 +58,17 @@ impl State {
         }
     }
 
-    /// What happened to a resource after a version.
-    pub(super) fn since(&self, group: &str, resource: &str, version: u64) -> Result<Vec<Arc<Change>>, TooOld> {
+    /// What happened to a resource after a version, in one namespace or all.
+    pub(super) fn since(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: Option<&str>,
+        version: u64,
+    ) -> Result<Vec<Change>, TooOld> {
         let Some(collection) = self.collection(group, resource) else { return Ok(Vec::new()) };
         collection.reaches(version)?;
-        Ok(collection.since(version).cloned().collect())
+        Ok(collection.changes(namespace, version))
     }
 
     pub(super) fn subscribe(&mut self, group: &str, resource: &str, from: u64) -> Result<watch::Receiver<u64>, TooOld> {
@@ -71,64 +78,40 @@ impl State {
     }
 
     pub(super) fn feed(&mut self, sender: mpsc::UnboundedSender<Change>) {
-        for (group, resources) in &self.collections {
-            for (resource, collection) in resources {
-                for ((namespace, name), object) in collection.objects() {
-                    let key = ObjectKey {
-                        group: group.clone(),
-                        resource: resource.clone(),
-                        namespace: namespace.clone(),
-                        name: name.clone(),
-                    };
-                    let change = Change { key, event: WatchEvent::Added(object.clone()), previous: None };
-                    if sender.send(change).is_err() {
-                        return;
-                    }
-                }
+        for change in self.collections.values().flat_map(HashMap::values).flat_map(Collection::objects) {
+            if sender.send(change).is_err() {
+                return;
             }
         }
         self.feeds.push(sender);
     }
 
-    pub(super) fn load(&mut self, key: &ObjectKey, object: Arc<Object>) {
-        let place = (key.namespace.clone(), key.name.clone());
-        self.collection_mut(&key.group, &key.resource).load(place, object);
+    pub(super) fn load(&mut self, key: &ObjectKey, object: Kept) {
+        self.collection_mut(&key.group, &key.resource).load(key, object);
     }
 
     /// Stores a value at the next version.
     pub(super) fn put(&mut self, key: &ObjectKey, value: Value) -> Arc<Object> {
-        let (object, previous) = self.next(key, value);
-        let event = event_of(&object, previous.as_ref());
-        self.record(key, Some(object.clone()), event, previous);
-        object
+        let what = if self.kept(key).is_some() { What::Modified } else { What::Added };
+        self.record(key, value, what)
     }
 
     /// Removes an object at the next version; `value` is its last state.
     pub(super) fn remove(&mut self, key: &ObjectKey, value: Value) -> Arc<Object> {
-        let (object, previous) = self.next(key, value);
-        self.record(key, None, WatchEvent::Deleted(object.clone()), previous);
+        self.record(key, value, What::Deleted)
+    }
+
+    fn record(&mut self, key: &ObjectKey, value: Value, what: What) -> Arc<Object> {
+        self.version += 1;
+        let object = Arc::new(Object::at(value, self.version));
+        let bound = self.history;
+        let change = self.collection_mut(&key.group, &key.resource).record(key, what, object.kept(), bound);
+        self.feeds.retain(|feed| feed.send(change.clone()).is_ok());
         object
     }
 
-    fn next(&mut self, key: &ObjectKey, mut value: Value) -> (Arc<Object>, Option<Arc<Object>>) {
-        let previous = self.get(key).cloned();
-        self.version += 1;
-        set_version(&mut value, self.version);
-        (Arc::new(Object { value, version: self.version }), previous)
-    }
-
-    fn record(
-        &mut self,
-        key: &ObjectKey,
-        object: Option<Arc<Object>>,
-        event: WatchEvent,
-        previous: Option<Arc<Object>>,
-    ) {
-        let change = Change { key: key.clone(), event, previous };
-        self.feeds.retain(|feed| feed.send(change.clone()).is_ok());
-        let bound = self.history;
-        let place = (key.namespace.clone(), key.name.clone());
-        self.collection_mut(&key.group, &key.resource).record(place, object, Arc::new(change), bound);
+    fn kept(&self, key: &ObjectKey) -> Option<&Kept> {
+        self.collection(&key.group, &key.resource)?.get(key)
     }
 
     fn collection(&self, group: &str, resource: &str) -> Option<&Collection> {
@@ -137,8 +120,9 @@ impl State {
 
     fn collection_mut(&mut self, group: &str, resource: &str) -> &mut Collection {
         if self.collection(group, resource).is_none() {
-            let new = Collection::new(self.opened_at);
-            self.collections.entry(group.into()).or_default().insert(resource.into(), new);
+            let (group, resource): (Arc<str>, Arc<str>) = (group.into(), resource.into());
+            let new = Collection::new(&group, &resource, self.opened_at);
+            self.collections.entry(group).or_default().insert(resource, new);
         }
         let resources = self.collections.get_mut(group).expect("made above");
         resources.get_mut(resource).expect("made above")

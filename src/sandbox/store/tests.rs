@@ -136,3 +136,28 @@ async fn a_store_on_disk_goes_on_where_it_was_with_higher_versions() {
     assert!(store.watch("", "configmaps", None, 3).is_err(), "the history is gone");
     assert!(put(&store, "b", "2").version > store.get(&key("b")).map_or(0, |o| o.version) - 1);
 }
+
+#[test]
+fn what_could_not_be_read_again_is_not_taken() {
+    let nested = |depth: usize| (0..depth).fold(json!("x"), |inner, _| json!({"k": inner}));
+    let with = |depth: usize| json!({"metadata": {"name": "a"}, "data": nested(depth)});
+    let store = Store::in_memory();
+    store.create(&key("a"), with(126)).expect("creates");
+    let again = store.get(&key("a")).expect("is there");
+    assert_eq!(again.value["data"], nested(126), "it is read from its text");
+    assert_eq!(store.create(&key("b"), with(127)), Err(StoreError::TooDeep));
+    let deeper = store.update(&key("a"), None, |_| Ok::<_, ()>(Some(with(127))));
+    assert_eq!(deeper, Err(UpdateError::Store(StoreError::TooDeep)));
+}
+
+#[tokio::test]
+async fn large_versions_are_remembered_for_a_shorter_time() {
+    let store = Store::in_memory();
+    let large = "x".repeat(50_000);
+    for n in 0..200 {
+        put(&store, "a", &format!("{large}{n}"));
+    }
+    assert!(store.follow("", "configmaps", None, 100).is_err(), "more than a megabyte ago");
+    let mut recent = store.follow("", "configmaps", None, store.version() - 20).expect("is remembered");
+    assert_eq!(recent.catch_up().expect("is remembered").len(), 20);
+}

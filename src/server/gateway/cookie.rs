@@ -43,8 +43,8 @@ pub struct Scope<'a> {
 /// When it needs more than `max` cookies.
 pub fn set(token: &str, scope: Scope<'_>, max: usize) -> Result<Vec<String>, TooLong> {
     let attributes = scope.attributes();
-    // name=value; attributes, and up to three characters after the name.
-    let room = MAX_LENGTH.saturating_sub(TOKEN.len() + 3 + attributes.len() + 2).max(1);
+    // name=value; attributes, and up to five characters in between: `-99=`, `=100:`.
+    let room = MAX_LENGTH.saturating_sub(TOKEN.len() + 5 + attributes.len() + 2).max(1);
     // A token is ASCII; should it not be, no character is cut in two.
     let parts: Vec<String> = token.chars().collect::<Vec<_>>().chunks(room).map(|part| part.iter().collect()).collect();
     if parts.len() > max {
@@ -149,6 +149,8 @@ mod tests {
             "{:?}",
             cookies.iter().map(String::len).collect::<Vec<_>>()
         );
+        let longest = set(&long.repeat(40), SCOPE, 100).unwrap();
+        assert!(longest.len() > 99 && longest.iter().all(|cookie| cookie.len() <= 4093));
         let headers = sent_back(&cookies);
         assert_eq!(token(&headers).unwrap(), long);
         assert_eq!(clear(&headers, SCOPE).len(), 3);

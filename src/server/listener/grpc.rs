@@ -30,11 +30,12 @@ const FIRST_FRAME: Duration = Duration::from_millis(250);
 
 /// How the codec begins to say that a request is no message. It calls that an error of
 /// its own, and it is the client's.
-const NO_MESSAGE: [&str; 4] = [
+const NO_MESSAGE: [&str; 5] = [
     "failed to decode Protobuf message",
     "protocol error:",
     "Unexpected EOF decoding stream",
     "Missing request message",
+    "tonic-web: ",
 ];
 
 /// Marks requests that came as gRPC-web.

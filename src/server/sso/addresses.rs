@@ -47,15 +47,16 @@ pub(crate) fn returning(text: &str, allowed: impl IntoIterator<Item = Url>) -> O
         let here = Url::parse(HERE).ok()?;
         let url = here.join(text).ok().filter(|url| url.origin() == here.origin())?;
         let relative = &url[url::Position::BeforePath..];
-        // Dots that went away may have left a second slash: that is another host.
-        return (!relative.starts_with("//")).then(|| relative.to_owned());
+        // Dots that went away may have left a second slash: that is another host. And
+        // what was escaped has become longer.
+        return (!relative.starts_with("//") && relative.len() <= LONGEST).then(|| relative.to_owned());
     }
     let url = Url::parse(text).ok()?;
     let is_plain = url.username().is_empty() && url.password().is_none();
     let is_allowed = |base: Url| {
         base.scheme() == url.scheme() && authority(&base) == authority(&url) && is_below(url.path(), base.path())
     };
-    (is_plain && allowed.into_iter().any(is_allowed)).then(|| url.to_string())
+    (is_plain && url.as_str().len() <= LONGEST && allowed.into_iter().any(is_allowed)).then(|| url.to_string())
 }
 
 /// Host, and port unless it is the scheme's own.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use argosy_cluster::fence::{Choice, choose_fence, survey};
+use argosy_cluster::fence::{Choice, SliceOf, choose_fence, survey};
 use argosy_cluster::{
     ApplyTask, Budget, BudgetConfig, Claim, ClusterConfig, Connection, Fence, FenceError, Grant, Prover,
 };
@@ -63,7 +63,7 @@ impl Scene {
     async fn fence(&self, wish: FenceWish, epoch: u64) -> Fence {
         let choice = self.choice(wish).await;
         let account = choice.account.unwrap_or_else(|| panic!("no fence: {:?}", choice.reason));
-        let claim = Claim::new(self.name, &self.plane.url(), 0, epoch);
+        let claim = Claim::new(self.name, &self.plane.url(), SliceOf::WHOLE, epoch);
         Fence::new(self.root().await, claim, account, choice.kind, Duration::from_secs(3600))
     }
 
@@ -127,7 +127,7 @@ async fn a_token_of_an_earlier_epoch_is_refused_ten_seconds_after_a_takeover() {
     assert!(prover.accepts(&next.token).await.expect("answers"), "the new owner is not disturbed");
     new.withdraw().await.expect("withdraws");
     eventually("nothing to be left", || async {
-        scene.things().await.iter().all(|name| !name.contains("-0-7-") && !name.contains("-0-8-")).then_some(())
+        scene.things().await.iter().all(|name| !name.contains("-0-1-7-") && !name.contains("-0-1-8-")).then_some(())
     })
     .await;
 }
@@ -166,7 +166,7 @@ async fn a_subject_of_an_earlier_epoch_is_refused_within_moments_of_a_takeover()
 
     new.withdraw().await.expect("withdraws");
     eventually("nothing to be left", || async {
-        scene.things().await.iter().all(|name| !name.contains("-0-17") && !name.contains("-0-18")).then_some(())
+        scene.things().await.iter().all(|name| !name.contains("-0-1-17") && !name.contains("-0-1-18")).then_some(())
     })
     .await;
 }
@@ -180,7 +180,7 @@ fn binding_of_view(name: &str) -> Value {
 impl Scene {
     /// How many bindings an epoch's subject has.
     async fn bindings(&self, epoch: u64) -> usize {
-        let of_epoch = format!("-0-{epoch}-");
+        let of_epoch = format!("-0-1-{epoch}-");
         let client = self.admin.connection.kube().await.expect("a client");
         let bindings: kube::Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = kube::Api::all(client);
         let all = bindings.list(&Default::default()).await.expect("lists");

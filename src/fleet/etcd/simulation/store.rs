@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::etcd::document::{Document, Session};
-use crate::etcd::plan::Sessions;
+use crate::etcd::plan::{Next, Sessions};
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 
 /// How long a lease lasts, in milliseconds of etcd's time.
@@ -17,6 +17,7 @@ pub(super) enum Change {
     Leader(Option<(ReplicaId, Session, Term)>),
     Document(Arc<Document>),
     Released(Epoch, bool),
+    Ready(Epoch, Option<ReplicaId>),
     Entity(EntityId, Option<Cost>),
 }
 
@@ -29,6 +30,7 @@ pub(super) struct Known {
     pub(super) document: Arc<Document>,
     pub(super) stored: usize,
     pub(super) released: BTreeSet<Epoch>,
+    pub(super) ready: BTreeMap<Epoch, ReplicaId>,
     pub(super) costs: BTreeMap<EntityId, Cost>,
 }
 
@@ -38,6 +40,7 @@ pub(super) struct Store {
     history: Vec<Change>,
     leases: BTreeMap<Session, u64>,
     acknowledged_by: BTreeMap<Epoch, Session>,
+    prepared_by: BTreeMap<Epoch, Session>,
     next_session: i64,
 }
 
@@ -63,6 +66,8 @@ impl Known {
             }
             Change::Released(epoch, true) => drop(self.released.insert(epoch)),
             Change::Released(epoch, false) => drop(self.released.remove(&epoch)),
+            Change::Ready(epoch, Some(name)) => drop(self.ready.insert(epoch, name)),
+            Change::Ready(epoch, None) => drop(self.ready.remove(&epoch)),
             Change::Entity(entity, Some(cost)) => drop(self.costs.insert(entity, cost)),
             Change::Entity(entity, None) => drop(self.costs.remove(&entity)),
         }
@@ -104,10 +109,12 @@ impl Store {
         }
     }
 
-    pub(super) fn store(&mut self, term: Term, seen: usize, next: Document) {
+    pub(super) fn store(&mut self, term: Term, seen: usize, next: Next) {
         let leads = self.now.leader.as_ref().is_some_and(|(_, _, current)| *current == term);
         if leads && self.now.stored == seen {
-            self.change(Change::Document(Arc::new(next)));
+            self.change(Change::Document(Arc::new(next.document)));
+            // Within one transaction; that others see it after another changes nothing.
+            next.costs.into_iter().for_each(|(entity, cost)| self.change(Change::Entity(entity, cost)));
         }
     }
 
@@ -124,6 +131,20 @@ impl Store {
         }
     }
 
+    pub(super) fn prepare(&mut self, session: Session, epoch: Epoch, name: ReplicaId) {
+        if self.leases.contains_key(&session) && self.now.ready.get(&epoch) != Some(&name) {
+            self.prepared_by.insert(epoch, session);
+            self.change(Change::Ready(epoch, Some(name)));
+        }
+    }
+
+    /// What a replica reports of an entity, if it is still known.
+    pub(super) fn report(&mut self, entity: EntityId, cost: Cost) {
+        if self.now.costs.get(&entity).is_some_and(|known| *known != cost) {
+            self.change(Change::Entity(entity, Some(cost)));
+        }
+    }
+
     pub(super) fn revoke(&mut self, session: Session) {
         self.leases.remove(&session);
         let names = self.now.sessions.iter().filter(|(_, (known, _))| *known == session);
@@ -135,6 +156,9 @@ impl Store {
         }
         for epoch in self.acknowledged_by.extract_if(.., |_, by| *by == session).map(|(e, _)| e).collect::<Vec<_>>() {
             self.change(Change::Released(epoch, false));
+        }
+        for epoch in self.prepared_by.extract_if(.., |_, by| *by == session).map(|(e, _)| e).collect::<Vec<_>>() {
+            self.change(Change::Ready(epoch, None));
         }
     }
 

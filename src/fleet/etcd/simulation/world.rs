@@ -1,15 +1,18 @@
 //! Replicas, time, faults and the judge.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::store::{Change, Known, LEASE, Store};
-use crate::etcd::document::{Document, Session};
+use crate::etcd::document::Session;
 use crate::etcd::owner::{Duty, Owner};
-use crate::etcd::plan::{Facts, plan_document};
-use crate::id::{Cost, EntityId, Epoch, Replica, Term};
+use crate::etcd::plan::{Facts, Next, plan_document};
+use crate::etcd::prepare::coming_to;
+use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
+use crate::slices::Slice;
 
 const REPLICAS: usize = 4;
 const ENTITIES: usize = 12;
@@ -27,7 +30,9 @@ enum Request {
     KeepAlive { node: usize, session: Session, sent: u64 },
     Join { node: usize, replica: Replica, sent: u64 },
     Elect { node: usize, session: Session },
-    Store { term: Term, seen: usize, next: Document },
+    Store { term: Term, seen: usize, next: Next },
+    Prepare { session: Session, epoch: Epoch, name: ReplicaId },
+    Report { entity: EntityId, cost: Cost },
     Acknowledge { session: Session, epoch: Epoch },
     Forget { epoch: Epoch },
     Revoke { session: Session },
@@ -62,7 +67,10 @@ pub(super) struct World {
     names: usize,
     held: u64,
     network: Faults,
+    pins: BTreeMap<Arc<str>, u32>,
     pub(super) faults: u64,
+    /// Clusters that were split in the end.
+    pub(super) splits: u64,
     /// Who was ever given an epoch, and the last epoch of each entity.
     given: BTreeMap<Epoch, (EntityId, Session)>,
     last: BTreeMap<EntityId, Epoch>,
@@ -81,7 +89,9 @@ impl World {
             names: 0,
             held: LEASE - MARGIN,
             network: Faults::None,
+            pins: BTreeMap::from([("https://cluster-3".into(), 1)]),
             faults: 0,
+            splits: 0,
             given: BTreeMap::new(),
             last: BTreeMap::new(),
         };
@@ -90,7 +100,7 @@ impl World {
             world.nodes.push(node);
         }
         for number in 0..ENTITIES {
-            world.store.change(Change::Entity(entity(number), Some(Cost(10))));
+            world.store.change(Change::Entity(entity(number), Some(Cost(100_000))));
         }
         world
     }
@@ -107,7 +117,10 @@ impl World {
     fn node(&mut self) -> Node {
         self.names += 1;
         Node {
-            replica: Replica::new(&format!("replica-{}", self.names), "host:1"),
+            replica: Replica {
+                shard: Some(self.names as u32 % REPLICAS as u32),
+                ..Replica::new(&format!("replica-{}", self.names), "host:1")
+            },
             speed: self.random.random_range(950..=1050),
             lease: None,
             owner: Owner::default(),
@@ -147,8 +160,16 @@ impl World {
         }
         let time = self.time;
         let owned: BTreeSet<EntityId> = self.nodes.iter().flat_map(|node| node.owns(time)).collect();
-        let known: BTreeSet<EntityId> = self.store.now.costs.keys().cloned().collect();
-        assert_eq!(owned, known, "not everything is owned after the faults");
+        let sizes = &self.store.now.document.slices;
+        let slices = self.store.now.costs.keys().flat_map(|known| match known {
+            EntityId::ClusterSlice { server, slice: Slice::WHOLE } => {
+                let of = sizes.get(server).copied().unwrap_or(1);
+                Slice::all(of).map(|slice| EntityId::cluster_slice(server, slice)).collect()
+            }
+            _ => Vec::new(),
+        });
+        assert_eq!(owned, slices.collect(), "not everything is owned after the faults");
+        self.splits += sizes.len() as u64;
     }
 
     fn break_something(&mut self) {
@@ -162,14 +183,18 @@ impl World {
             5 => {
                 let number = self.random.random_range(0..ENTITIES);
                 let is_known = self.store.now.costs.contains_key(&entity(number));
-                let cost = Cost(self.random.random_range(1..200));
+                let cost = Cost(self.random.random_range(1..200_000));
                 self.store.change(Change::Entity(entity(number), (!is_known).then_some(cost)));
             }
+            // A cluster gets busy, or calm.
             6 => {
-                let number = self.random.random_range(0..ENTITIES);
-                if self.store.now.costs.contains_key(&entity(number)) {
-                    let cost = Cost(self.random.random_range(1..200));
-                    self.store.change(Change::Entity(entity(number), Some(cost)));
+                let server = format!("https://cluster-{}", self.random.random_range(0..ENTITIES));
+                let factor = if self.random.random() { 30 } else { 1 };
+                for known in self.store.now.costs.clone().into_keys() {
+                    if matches!(&known, EntityId::ClusterSlice { server: of, .. } if **of == *server) {
+                        let cost = Cost(self.random.random_range(1..200_000) * factor);
+                        self.store.change(Change::Entity(known, Some(cost)));
+                    }
                 }
             }
             _ => self.store.extend_all(self.time),
@@ -233,6 +258,8 @@ impl World {
                 self.store.elect(&name, session);
             }
             Request::Store { term, seen, next } => self.store.store(term, seen, next),
+            Request::Prepare { session, epoch, name } => self.store.prepare(session, epoch, name),
+            Request::Report { entity, cost } => self.store.report(entity, cost),
             Request::Acknowledge { session, epoch } => self.store.acknowledge(session, epoch),
             Request::Forget { epoch } => self.store.forget(epoch),
             Request::Revoke { session } => self.store.revoke(session),
@@ -290,6 +317,15 @@ impl World {
             self.nodes[index].kept_alive = clock;
             self.send(index, Request::KeepAlive { node: index, session, sent: clock });
         }
+        for (entity, epoch) in coming_to(&name, &document) {
+            if self.random.random_ratio(1, 4) {
+                let name = name.clone();
+                self.send(index, Request::Prepare { session, epoch, name });
+            } else if self.random.random_ratio(1, 40) {
+                // From a replica that knows no better.
+                self.send(index, Request::Report { entity, cost: Cost(77_000) });
+            }
+        }
         self.lead(index, session);
     }
 
@@ -304,9 +340,15 @@ impl World {
         match &known.leader {
             None => self.send(index, Request::Elect { node: index, session }),
             Some((_, leader, term)) if *leader == session => {
-                let facts = Facts { sessions: &known.sessions, costs: &known.costs, released: &known.released };
+                // Some preparations take too long.
+                let is_late = |epoch: &Epoch| epoch.0.is_multiple_of(3);
+                let coming = known.document.entries.values().filter(|entry| entry.coming.is_some());
+                let overdue = coming.map(|entry| entry.epoch).filter(is_late).collect();
+                let Known { sessions, costs, released, ready, .. } = known;
+                let (pins, worth_splitting) = (&self.pins, Cost(50_000));
+                let facts = Facts { sessions, costs, released, ready, overdue: &overdue, pins, worth_splitting };
                 let next = plan_document(&known.document, facts);
-                if next != *known.document {
+                if next.document != *known.document || !next.costs.is_empty() {
                     let (term, seen) = (*term, known.stored);
                     self.send(index, Request::Store { term, seen, next });
                 }
@@ -318,17 +360,20 @@ impl World {
     fn record(&mut self, entity: &EntityId, epoch: Epoch, session: Session) {
         let before = self.given.insert(epoch, (entity.clone(), session));
         assert!(before.is_none(), "{epoch} was owned before: {before:?}, and now {entity}");
-        let last = self.last.insert(entity.clone(), epoch);
-        assert!(last.is_none_or(|last| last < epoch), "{entity} went from {last:?} to {epoch}");
+        for (other, last) in self.last.iter().filter(|(other, _)| other.overlaps(entity)) {
+            assert!(*last < epoch, "{other} had {last:?}, and then {entity} {epoch}");
+        }
+        self.last.insert(entity.clone(), epoch);
     }
 
     fn judge(&self) {
-        let mut owners: BTreeMap<EntityId, usize> = BTreeMap::new();
+        let mut owners: Vec<(EntityId, usize)> = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             for entity in node.owns(self.time) {
-                if let Some(other) = owners.insert(entity.clone(), index) {
-                    panic!("at {} both {other} and {index} own {entity}", self.time);
+                if let Some((rival, other)) = owners.iter().find(|(owned, _)| owned.overlaps(&entity)) {
+                    panic!("at {} {other} owns {rival}, and {index} {entity}", self.time);
                 }
+                owners.push((entity, index));
             }
         }
     }
@@ -349,5 +394,5 @@ impl Node {
 }
 
 fn entity(number: usize) -> EntityId {
-    EntityId::cluster_slice(&format!("https://cluster-{number}"), 0)
+    EntityId::cluster(&format!("https://cluster-{number}"))
 }

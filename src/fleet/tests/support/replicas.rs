@@ -29,6 +29,8 @@ pub(crate) fn options(name: &str, endpoints: Vec<String>) -> EtcdOptions {
         lease: LEASE,
         margin: Duration::from_millis(500),
         settle: Duration::from_millis(20),
+        // Nobody prepares here, unless a test does.
+        prepare: Duration::ZERO,
         cost_interval: Duration::from_millis(200),
         first_epoch: Epoch(100),
         ..EtcdOptions::new(Replica::new(name, &format!("{name}:1")), endpoints)
@@ -36,7 +38,7 @@ pub(crate) fn options(name: &str, endpoints: Vec<String>) -> EtcdOptions {
 }
 
 pub(crate) fn cluster(number: usize) -> EntityId {
-    EntityId::cluster_slice(&format!("https://cluster-{number}"), 0)
+    EntityId::cluster(&format!("https://cluster-{number}"))
 }
 
 pub(crate) fn clusters(count: usize) -> Vec<EntityId> {
@@ -63,10 +65,12 @@ impl Judge {
     fn begin(&self, who: &ReplicaId, entity: &EntityId, epoch: Epoch, lease: LeaseView) {
         let mut seen = self.seen.lock().expect("nobody panics with it");
         let now = Instant::now();
-        let others = seen.at_work.entry(entity.clone()).or_default();
-        let rival = others.iter().find(|(_, (_, lease))| lease.is_held(now));
-        let rival = rival.map(|(epoch, (other, _))| format!("{entity}: {other} ({epoch}) still works"));
-        others.insert(epoch, (who.clone(), lease));
+        let mut others = seen.at_work.iter().filter(|(other, _)| other.overlaps(entity));
+        let rival = others.find_map(|(other, works)| {
+            let (epoch, (who, _)) = works.iter().find(|(_, (_, lease))| lease.is_held(now))?;
+            Some(format!("{entity}: {who} ({epoch}) still works on {other}"))
+        });
+        seen.at_work.entry(entity.clone()).or_default().insert(epoch, (who.clone(), lease));
         seen.faults.extend(rival);
         seen.gains += 1;
         if let Some(last) = seen.last.insert(entity.clone(), epoch)
