@@ -12,7 +12,7 @@ say = printf '\n== %s\n' "$(1)"
 
 # One thing after the other: each prints its progress and uses all cores.
 .NOTPARALLEL:
-.PHONY: help run test bench bench-sandbox fuzz lint tools cargo
+.PHONY: help run test bench bench-fleet bench-sandbox fuzz lint tools cargo
 
 help: ## Says what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -59,6 +59,11 @@ bench-sandbox: cargo ## Memory and speed of simulated clusters, with figures.
 	@$(call say,building for the benchmark)
 	@cargo build --locked --release -p argosy-loadtest --bin sandbox
 	@$(CARGO_TARGET_DIR)/release/sandbox
+
+bench-fleet: tools ## Controllers that share clusters out and are killed and drained, with figures.
+	@$(call say,building for the benchmark)
+	@cargo build --locked --release -p argosy -p argosy-loadtest --bin argosy --bin fleet
+	@$(CARGO_TARGET_DIR)/release/fleet $(SCENARIO)
 
 fuzz: cargo ## Tries readers of foreign input with made-up ones, each for FUZZ_SECONDS (30).
 	@$(call say,building the fuzz targets)

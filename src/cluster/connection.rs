@@ -58,6 +58,9 @@ struct Shared {
     renewed: tokio::sync::Mutex<Option<Instant>>,
     /// The latest generation the cluster has refused to authenticate.
     refused: watch::Sender<Option<u64>>,
+    /// Writes that were forbidden, counted, and how many of these were looked into.
+    forbidden: watch::Sender<u64>,
+    cleared: watch::Sender<u64>,
     closed: CancellationToken,
 }
 
@@ -89,8 +92,8 @@ impl Connection {
     /// # Errors
     /// [`Error::Config`] or [`Error::Credential`].
     pub async fn connect(config: &ClusterConfig, budget: Arc<Budget>, seed: u64) -> Result<Self> {
-        let lanes = Lanes::build(config.to_kube()?).await?;
-        let host = lanes.config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
+        let lanes = Lanes::build(config.reach()?).await?;
+        let host = lanes.reach.config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
         let shared = Shared {
             server: config.server.clone(),
             host,
@@ -100,6 +103,8 @@ impl Connection {
             seed,
             renewed: tokio::sync::Mutex::default(),
             refused: watch::Sender::default(),
+            forbidden: watch::Sender::default(),
+            cleared: watch::Sender::default(),
             closed: CancellationToken::new(),
         };
         Ok(Self { shared: Arc::new(shared), acting_as: None })
@@ -185,12 +190,13 @@ impl Connection {
     /// # Errors
     /// As [`Self::connect`].
     pub async fn upgradable(&self) -> Result<kube::Client> {
-        let mut config = self.lanes()?.config.clone();
+        let lanes = self.lanes()?;
+        let mut config = lanes.reach.config.clone();
         if let Some(identity) = &self.acting_as {
             config.auth_info.impersonate = Some(identity.user.clone());
             config.auth_info.impersonate_groups = Some(identity.groups.clone());
         }
-        transport::upgradable(config).await
+        transport::upgradable(config, lanes.tokens.as_ref()).await
     }
 
     /// Counts credentials put in place by [`Self::swap`].
@@ -235,6 +241,9 @@ impl Connection {
             };
             let refused = error.code() == Some(429);
             let unauthenticated = error.code() == Some(401);
+            if error.code() == Some(403) && call.method != Method::GET {
+                self.await_clearance().await;
+            }
             let renewed = unauthenticated && !std::mem::replace(&mut unknown, true) && self.renew(generation).await?;
             if renewed && attempt < ATTEMPTS {
                 attempt += 1;

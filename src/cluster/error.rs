@@ -160,6 +160,10 @@ pub(crate) fn from_kube(error: &(dyn std::error::Error + 'static)) -> Error {
         if let Some(auth) = e.downcast_ref::<kube::client::AuthError>() {
             return Error::Credential(describe_auth(auth));
         }
+        // From the maker of cloud tokens, which is a layer of the client.
+        if let Some(Error::Credential(text)) = e.downcast_ref::<Error>() {
+            return Error::Credential(text.clone());
+        }
         if let Some(kube::Error::Auth(auth)) = e.downcast_ref::<kube::Error>() {
             return Error::Credential(describe_auth(auth));
         }

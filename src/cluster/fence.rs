@@ -1,9 +1,9 @@
 //! The fence at the target: credentials that exist only for one epoch.
 //!
-//! An owner does not work with the declared credential but with a token that was
+//! An owner makes no changes with the declared credential but with a token that was
 //! made for its epoch. Its successor removes what that token hangs on, and the
-//! cluster itself refuses whoever still has it, whatever that one believes. The
-//! declared credential is used for nothing but this.
+//! cluster itself refuses whoever still has it, whatever that one believes. With the
+//! declared credential nothing is made or removed but this.
 //!
 //! | kind | what is made for an epoch | refused after |
 //! | --- | --- | --- |
@@ -192,6 +192,15 @@ impl Fence {
         };
         let asked = grant::Asked { kind: self.kind, account, mark, uid, scene };
         grant::request(&self.root, asked, self.life).await
+    }
+
+    /// Whether a grant's mark is still there: nobody has taken over.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub async fn stands(&self, grant: &Grant) -> Result<bool, FenceError> {
+        let parts = survey::parts(&self.root, &self.claim, &self.account, false).await?;
+        Ok(parts.iter().any(|part| part.name == grant.mark))
     }
 
     /// Removes the mark of a grant that nobody works with.

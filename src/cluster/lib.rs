@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`config`] | how a cluster is reached and as whom, read from a cluster Secret |
 //! | [`connection`] | the clients; every request of this crate goes through it, and so through the [`budget`] |
+//! | [`cloud`] | tokens of cloud providers, made in this process |
 //! | [`doctor`] | what a cluster lets us do, and what it lacks |
 //! | [`fence`] | credentials that exist for one epoch, and their removal |
 //! | [`discovery`] | which kinds are served, followed as they come and go |
@@ -22,6 +23,7 @@
 pub mod apply;
 pub mod backoff;
 pub mod budget;
+pub mod cloud;
 pub mod config;
 pub mod connection;
 pub mod discovery;

@@ -10,11 +10,13 @@ use std::time::Duration;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::middleware::AuthLayer;
 use kube::client::{Body, ClientBuilder, ConfigExt};
 use tower::{BoxError, ServiceBuilder};
 
 use crate::budget::Priority;
 use crate::call::Call;
+use crate::cloud::{Cloud, Tokens};
 use crate::error::{Error, Result, from_kube};
 
 /// Streams per watch connection. kube-apiserver allows 100; the rest is room
@@ -37,7 +39,17 @@ pub(crate) struct Lanes {
     /// For watches.
     pub(crate) watches: Vec<Lane>,
     /// What they were made from.
+    pub(crate) reach: Reach,
+    /// The provider's tokens they send.
+    pub(crate) tokens: Option<Tokens>,
+}
+
+/// How a cluster is reached, and as whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
     pub(crate) config: kube::Config,
+    /// Whose tokens to send, where a cloud provider makes them.
+    pub(crate) cloud: Option<Cloud>,
 }
 
 /// A client whose streams share one connection.
@@ -74,24 +86,26 @@ impl Lanes {
     /// # Errors
     /// [`Error::Config`] for unusable trust or client certificates,
     /// [`Error::Credential`] when the plugin fails.
-    pub(crate) async fn build(config: kube::Config) -> Result<Self> {
+    pub(crate) async fn build(reach: Reach) -> Result<Self> {
         install_crypto();
-        let copy = config.clone();
+        let copy = reach.config.clone();
+        let tokens = reach.cloud.clone().map(Tokens::new);
+        let sent = tokens.clone();
         let (calls, watches) = tokio::task::spawn_blocking({
             // The layers spawn their workers on the runtime they are made in.
             let runtime = tokio::runtime::Handle::current();
             move || {
                 let _inside = runtime.enter();
-                let calls = client(&copy)?;
-                let watches = (0..WATCH_LANES)
-                    .map(|_| Ok(Lane { client: client(&copy)?, warm: tokio::sync::OnceCell::new() }))
-                    .collect::<Result<Vec<_>>>()?;
-                Ok::<_, Error>((calls, watches))
+                let shared = Common::of(&copy)?;
+                let client = || client(&copy, &shared, sent.as_ref());
+                let lane = |_| Ok(Lane { client: client()?, warm: tokio::sync::OnceCell::new() });
+                let watches = (0..WATCH_LANES).map(lane).collect::<Result<Vec<_>>>()?;
+                Ok::<_, Error>((client()?, watches))
             }
         })
         .await
         .map_err(|_| Error::Config("building the client failed".to_owned()))??;
-        Ok(Self { calls, watches, config })
+        Ok(Self { calls, watches, reach, tokens })
     }
 }
 
@@ -101,7 +115,7 @@ pub(crate) async fn single(config: kube::Config) -> Result<kube::Client> {
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let _inside = runtime.enter();
-        client(&config)
+        client(&config, &Common::of(&config)?, None)
     })
     .await
     .map_err(|_| Error::Config("building the client failed".to_owned()))?
@@ -109,8 +123,16 @@ pub(crate) async fn single(config: kube::Config) -> Result<kube::Client> {
 
 /// A client that may upgrade its connection (exec, attach, port-forward), which
 /// only HTTP/1.1 does.
-pub(crate) async fn upgradable(config: kube::Config) -> Result<kube::Client> {
+pub(crate) async fn upgradable(mut config: kube::Config, tokens: Option<&Tokens>) -> Result<kube::Client> {
     install_crypto();
+    if let Some(tokens) = tokens {
+        let token = tokens.current().await?;
+        let unusable = |_| Error::Credential("the provider's token does not form a credential".to_owned());
+        let identity = serde_json::from_value(serde_json::json!({"token": token.expose()})).map_err(unusable)?;
+        let acting = std::mem::replace(&mut config.auth_info, identity);
+        config.auth_info.impersonate = acting.impersonate;
+        config.auth_info.impersonate_groups = acting.impersonate_groups;
+    }
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let _inside = runtime.enter();
@@ -120,19 +142,50 @@ pub(crate) async fn upgradable(config: kube::Config) -> Result<kube::Client> {
     .map_err(|_| Error::Config("building the client failed".to_owned()))?
 }
 
-fn client(config: &kube::Config) -> Result<kube::Client> {
-    if config.proxy_url.is_some() {
-        // kube knows how to tunnel; what a proxy adds is one connection per watch.
-        return Ok(ClientBuilder::try_from(config.clone()).map_err(|e| from_kube(&e))?.build());
+/// What the clients of one credential have in common: made once, for it takes
+/// reading certificates and running the exec plugin.
+struct Common {
+    tls: rustls::ClientConfig,
+    auth: Option<AuthLayer>,
+}
+
+// === impl Common ===
+
+impl Common {
+    /// Nothing where kube makes the clients.
+    fn of(config: &kube::Config) -> Result<Option<Self>> {
+        if config.proxy_url.is_some() {
+            return Ok(None);
+        }
+        let tls = config.rustls_client_config().map_err(|e| from_kube(&e))?;
+        Ok(Some(Self { tls, auth: config.auth_layer().map_err(|e| from_kube(&e))? }))
     }
+}
+
+fn client(config: &kube::Config, shared: &Option<Common>, tokens: Option<&Tokens>) -> Result<kube::Client> {
+    let client = match shared {
+        Some(shared) => direct(config, shared)?,
+        // kube knows how to tunnel; what a proxy adds is one connection per watch.
+        None => ClientBuilder::try_from(config.clone()).map_err(|e| from_kube(&e))?.build(),
+    };
+    let Some(tokens) = tokens.cloned() else { return Ok(client) };
+    let service = tower::service_fn(move |request| {
+        let (client, tokens) = (client.clone(), tokens.clone());
+        async move {
+            let request = tokens.authorize(request).await?;
+            client.send(request).await.map_err(BoxError::from)
+        }
+    });
+    Ok(kube::Client::new(service, config.default_namespace.clone()))
+}
+
+fn direct(config: &kube::Config, shared: &Common) -> Result<kube::Client> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT));
     http.set_keepalive(Some(Duration::from_secs(30)));
-    let mut https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(config.rustls_client_config().map_err(|e| from_kube(&e))?)
-        .https_or_http();
+    let mut https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(shared.tls.clone()).https_or_http();
     if let Some(name) = &config.tls_server_name {
         let name = name
             .clone()
@@ -151,7 +204,7 @@ fn client(config: &kube::Config) -> Result<kube::Client> {
         .build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer().map_err(|e| from_kube(&e))?)
+        .option_layer(shared.auth.as_ref())
         .layer(config.extra_headers_layer().map_err(|e| from_kube(&e))?)
         .map_err(BoxError::from)
         .service(client);

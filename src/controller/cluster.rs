@@ -134,7 +134,9 @@ impl Cluster {
         // It was lost meanwhile, and its credential has been told.
         let Some(held) = held else { return connection.close() };
         tokio::spawn(close_when_lost(held.ownership.clone(), connection.clone()));
-        self.writers.set(epoch, Ok(Writer { connection, standing }));
+        if self.writers.set(epoch, Ok(Writer { connection, standing })) {
+            self.shared.directory.wake_all(Some(&self.server), Wake::Refresh(Level::Latest));
+        }
     }
 }
 
@@ -190,7 +192,9 @@ impl Handler<Ended> for Cluster {
 
     fn handle(&mut self, Ended(epoch, reason): Ended, _: &mut Self::Context) {
         match epoch {
-            Some(epoch) => self.writers.set(epoch, Err(reason)),
+            Some(epoch) => {
+                self.writers.set(epoch, Err(reason));
+            }
             None => {
                 std::mem::take(&mut self.following).cancel();
                 self.state.send_replace(TargetState::Failed(reason));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use argosy_cluster::cloud::Surroundings;
 use argosy_home::{Clock, EventWriter, Home};
 use argosy_render::Renderer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) projects: Projects,
     pub(crate) health: HealthRules,
+    /// What cloud providers' tokens are made with.
+    pub(crate) surroundings: Arc<Surroundings>,
     /// Passes over applications at once. A pass mostly waits for API servers.
     passes: Arc<Semaphore>,
     /// Renderings at once: one per core, for they only compute.
@@ -66,6 +69,7 @@ impl Shared {
             directory: Directory::default(),
             projects: Projects::default(),
             health: HealthRules::new(clock.clone()),
+            surroundings: Surroundings::new(clock.clone(), std::env::vars().collect()),
             renderer: Renderer::new(argosy_render::RendererOptions::default()),
             passes: Arc::new(Semaphore::new(passes)),
             rendering: Arc::new(Semaphore::new(cores)),

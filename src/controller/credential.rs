@@ -23,13 +23,13 @@
 
 mod declaration;
 mod establish;
+mod listen;
 mod rotation;
 mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::fut::{ActorStreamExt as _, wrap_stream};
 use actix::{
     Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
     WrapFuture as _,
@@ -74,6 +74,8 @@ pub(crate) struct Credential {
     background: CancellationToken,
     /// The ears for refusals, while there is a credential that can be replaced.
     refusals: Option<SpawnHandle>,
+    /// The ears for forbidden writes, while there is a subject of our own.
+    doubts: Option<SpawnHandle>,
 }
 
 /// The connection did not carry; make another.
@@ -121,6 +123,7 @@ impl Credential {
             next: None,
             background: CancellationToken::new(),
             refusals: None,
+            doubts: None,
         }
     }
 
@@ -224,27 +227,6 @@ impl Credential {
         self.cluster.do_send(Connected { epoch: self.place.epoch(), connection, standing: self.standing.clone() });
     }
 
-    /// Listens for refusals exactly while there is a credential of our own, for
-    /// requests that are refused wait for another as long as somebody listens.
-    fn listen(&mut self, connection: &Connection, ctx: &mut Context<Self>) {
-        let is_ours = self.held.as_ref().is_some_and(|held| held.grant.is_some());
-        match (is_ours, self.refusals) {
-            (true, None) => {
-                let refusals = wrap_stream::<_, Self>(WatchStream::from_changes(connection.refusals()));
-                let hearing = refusals.map(|generation, actor, ctx| actor.on_refused(generation, ctx));
-                self.refusals = Some(ctx.spawn(hearing.finish()));
-            }
-            (false, Some(_)) => self.stop_listening(ctx),
-            _ => {}
-        }
-    }
-
-    fn stop_listening(&mut self, ctx: &mut Context<Self>) {
-        if let Some(refusals) = self.refusals.take() {
-            ctx.cancel_future(refusals);
-        }
-    }
-
     /// Says which fence stands: once, for each time that changes.
     fn tell(&self, held: &Held) {
         if self.place.owned.is_none() {
@@ -278,22 +260,6 @@ impl Credential {
             self.end(&reason, ctx);
         }
         self.on_failure(reason, ctx);
-    }
-
-    /// The cluster does not know the bearer of this generation's credential.
-    fn on_refused(&mut self, generation: Option<u64>, ctx: &mut Context<Self>) {
-        let is_current = self.connection.as_ref().is_some_and(|c| Some(*c.generation().borrow()) == generation);
-        if !is_current || self.attempt.is_some() {
-            return;
-        }
-        self.count("refused");
-        tracing::warn!(server = &*self.place.server, "the cluster refuses the credential in use");
-        let age = self.since.map_or(Duration::MAX, |since| since.elapsed());
-        self.cancel_next(ctx);
-        self.next = Some(ctx.run_later(rotation::plan_replacement(age), |actor, ctx| {
-            actor.next = None;
-            actor.renew(ctx);
-        }));
     }
 
     fn on_failure(&mut self, reason: String, ctx: &mut Context<Self>) {
@@ -332,9 +298,7 @@ impl Credential {
     }
 
     fn cancel_next(&mut self, ctx: &mut Context<Self>) {
-        if let Some(next) = self.next.take() {
-            ctx.cancel_future(next);
-        }
+        cancel(&mut self.next, ctx);
     }
 
     fn count(&self, result: &'static str) {
@@ -354,6 +318,12 @@ impl Credential {
                 tracing::warn!(server = &*actor.place.server, error, "bindings of the account cannot be followed");
             }
         }));
+    }
+}
+
+fn cancel(handle: &mut Option<SpawnHandle>, ctx: &mut Context<Credential>) {
+    if let Some(handle) = handle.take() {
+        ctx.cancel_future(handle);
     }
 }
 

@@ -3,8 +3,8 @@
 //! | actor | one per | owns |
 //! | --- | --- | --- |
 //! | [`replica`] | process | the tree of actors, who is woken by what |
-//! | [`cluster`] | cluster slice owned | discovery, watches, live state, the applier and its budget |
-//! | [`credential`] | cluster slice owned | the way into the cluster: load, prove, swap |
+//! | [`cluster`] | cluster with a slice owned, or to come | discovery, watches, live state; how each slice is written |
+//! | [`credential`] | such a cluster, to read; cluster slice owned, to write | the way in: load, make, prove, swap, remove |
 //! | [`repository`] | repository owned | the mirror, revisions, the poll, rendering |
 //! | [`application`] | application | its turn: compare, decide, sync, record |
 //!

@@ -70,7 +70,7 @@ impl Replica {
         let elapsed = now.duration_since(self.measured_at);
         self.measured_at = now;
         let costs = self.clusters.costs(elapsed);
-        metrics::gauge!("argosy_fleet_load").set(costs.iter().map(|(_, cost)| cost.0 as f64).sum::<f64>());
+        metrics::gauge!("argosy_fleet_load").set(costs.iter().fold(0.0, |sum, (_, cost)| sum + cost.0 as f64));
         for (entity, cost) in costs {
             self.placement.report_cost(&entity, cost);
         }

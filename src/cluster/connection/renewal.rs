@@ -20,6 +20,8 @@ const PROOF: Duration = Duration::from_secs(15);
 const RENEWAL: Duration = Duration::from_secs(30);
 /// Longest wait of a refused request for a newer credential.
 const REPLACED: Duration = Duration::from_secs(5);
+/// Longest wait of a forbidden write for whether that was meant for its owner.
+const CLEARED: Duration = Duration::from_secs(2);
 /// Between looks at whether an old credential is still in use.
 const DRAINING: Duration = Duration::from_millis(20);
 
@@ -36,15 +38,33 @@ impl Connection {
     /// # Errors
     /// As [`Self::connect`], and whatever the cluster says to the new identity.
     pub async fn swap(&self, config: &ClusterConfig) -> Result<Draining> {
-        let lanes = Lanes::build(config.to_kube()?).await?;
+        let lanes = Lanes::build(config.reach()?).await?;
         let proven = tokio::time::timeout(PROOF, prove(&lanes.calls));
         self.unless_closed(async { proven.await.unwrap_or(Err(Error::Timeout(PROOF))) }).await?;
         Ok(self.put(lanes).await)
     }
 
+    /// As [`Self::swap`], with the credential of another connection to the same
+    /// cluster, which is closed by that. It is not proven again.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when either is closed already.
+    pub async fn adopt(&self, proven: Self) -> Result<Draining> {
+        let lanes = proven.shared.lanes.swap(None).ok_or(Error::Closed)?;
+        proven.close();
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        Ok(self.put_shared(lanes).await)
+    }
+
     async fn put(&self, lanes: Lanes) -> Draining {
+        self.put_shared(Arc::new(lanes)).await
+    }
+
+    async fn put_shared(&self, lanes: Arc<Lanes>) -> Draining {
         *self.shared.renewed.lock().await = Some(Instant::now());
-        let old = self.shared.lanes.swap(Some(Arc::new(lanes)));
+        let old = self.shared.lanes.swap(Some(lanes));
         if self.shared.closed.is_cancelled() {
             self.shared.lanes.store(None);
         }
@@ -65,8 +85,8 @@ impl Connection {
     }
 
     /// After a 401 to a request of this generation: whether there is a newer
-    /// credential to try. The exec plugin is asked for one, unless it was asked a
-    /// moment ago (kube does so itself only for tokens that say when they end);
+    /// credential to try. The exec plugin or the cloud provider is asked for one,
+    /// unless that was a moment ago (kube does so itself only for tokens that say when they end);
     /// whoever looks after this connection is told.
     pub(super) async fn renew(&self, refused: u64) -> Result<bool> {
         let shared = &*self.shared;
@@ -81,10 +101,11 @@ impl Connection {
         }
         let lanes = self.lanes()?;
         let recently = |at: Instant| at.elapsed() < RENEWAL;
-        if lanes.config.auth_info.exec.is_none() || shared.renewed.lock().await.is_some_and(recently) {
+        let is_made = lanes.reach.cloud.is_some() || lanes.reach.config.auth_info.exec.is_some();
+        if !is_made || shared.renewed.lock().await.is_some_and(recently) {
             return Ok(false);
         }
-        self.put(Lanes::build(lanes.config.clone()).await?).await;
+        self.put(Lanes::build(lanes.reach.clone()).await?).await;
         Ok(true)
     }
 
@@ -93,6 +114,39 @@ impl Connection {
     /// credential; requests wait a moment for it.
     pub fn refusals(&self) -> watch::Receiver<Option<u64>> {
         self.shared.refused.subscribe()
+    }
+
+    /// Counts writes that the cluster forbids, as they come. With a subject of its
+    /// own an owner is forbidden everything once it is superseded. Whoever holds
+    /// this promises to look into that, and to [`Self::close`] or to
+    /// [`Self::clear`]; the write waits a moment for it, so that nobody takes the
+    /// end of an ownership for a fault of an application.
+    pub fn doubts(&self) -> watch::Receiver<u64> {
+        self.shared.forbidden.subscribe()
+    }
+
+    /// What was forbidden up to this number was not for want of ownership.
+    pub fn clear(&self, up_to: u64) {
+        self.shared.cleared.send_if_modified(|cleared| {
+            let is_more = up_to > *cleared;
+            *cleared = up_to.max(*cleared);
+            is_more
+        });
+    }
+
+    pub(super) async fn await_clearance(&self) {
+        let shared = &*self.shared;
+        if shared.forbidden.receiver_count() == 0 {
+            return;
+        }
+        let mut cleared = shared.cleared.subscribe();
+        let mut number = 0;
+        shared.forbidden.send_modify(|count| {
+            *count += 1;
+            number = *count;
+        });
+        // In time or not: the answer is that of the cluster.
+        let _ = tokio::time::timeout(CLEARED, cleared.wait_for(|cleared| *cleared >= number)).await;
     }
 }
 

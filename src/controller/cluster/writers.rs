@@ -26,8 +26,12 @@ pub(crate) struct Writers {
 // === impl Writers ===
 
 impl Writers {
-    pub(super) fn set(&self, epoch: Epoch, writer: Result<Writer, String>) {
-        self.known.send_modify(|known| drop(known.insert(epoch, writer)));
+    /// There is a connection, or none any more. True when whoever asked before was
+    /// told that there was none.
+    pub(super) fn set(&self, epoch: Epoch, writer: Result<Writer, String>) -> bool {
+        let mut has_failed = false;
+        self.known.send_modify(|known| has_failed = matches!(known.insert(epoch, writer), Some(Err(_))));
+        has_failed
     }
 
     /// An attempt has failed; one that works goes on working.

@@ -44,6 +44,7 @@ pub(super) fn load(shared: &Shared, server: &str) -> Result<Option<Declared>, St
     ]);
     data.insert("config".to_owned(), secret.config.expose().clone().into_bytes());
     let config = ClusterConfig::from_secret(&data).map_err(|e| argosy_render::report(&e))?;
+    let config = config.within(&shared.surroundings);
     Ok(Some(Declared { wanted: Wanted { config, declaration: secret.id.clone(), fence, life }, version }))
 }
 

@@ -102,11 +102,11 @@ impl Place {
         let root = self.connect(&wanted.config).await?;
         let mut choice = choose(&root, wanted.fence).await?;
         let kept = held.and_then(|held| held.grant.as_ref()).filter(|_| working.is_some());
-        let mut grant = None;
+        let mut made = None;
         while let Some(fence) = self.fence(root.clone(), &wanted, &choice) {
             match self.make(&fence, &wanted, kept, serial).await {
-                Ok(made) => {
-                    grant = Some(made);
+                Ok(proven) => {
+                    made = Some(proven);
                     break;
                 }
                 Err(FenceError::Superseded(epoch)) => return Err(Failure::Superseded(epoch)),
@@ -115,7 +115,8 @@ impl Place {
                 Err(error) => return Err(Failure::Fence(error)),
             }
         }
-        match self.promote(&wanted, working, grant.as_ref(), &root).await {
+        let (grant, trial) = made.map_or((None, None), |(grant, trial)| (Some(grant), Some(trial)));
+        match promote(&wanted, working, trial, &root).await {
             Ok((connection, draining)) => {
                 Ok(Established { connection, held: Held { wanted, choice, grant }, draining })
             }
@@ -131,37 +132,14 @@ impl Place {
         }
     }
 
-    /// Puts a credential in the place of the one that `working` has, or connects
-    /// with it.
-    async fn promote(
-        &self,
-        wanted: &Wanted,
-        working: Option<Connection>,
-        grant: Option<&Grant>,
-        root: &Connection,
-    ) -> Result<(Connection, Option<Draining>), Error> {
-        let config = match grant {
-            Some(grant) => wanted.config.with_token(&grant.token)?,
-            None => wanted.config.clone(),
-        };
-        match working {
-            Some(connection) => {
-                let draining = connection.swap(&config).await?;
-                Ok((connection, Some(draining)))
-            }
-            None if grant.is_none() => Ok((root.clone(), None)),
-            None => Ok((self.connect(&config).await?, None)),
-        }
-    }
-
-    /// Makes a token, and proves that one can work with it.
+    /// Makes a token, and proves that one can work with it; a connection that does.
     async fn make(
         &self,
         fence: &Fence,
         wanted: &Wanted,
         kept: Option<&Grant>,
         serial: u64,
-    ) -> Result<Grant, FenceError> {
+    ) -> Result<(Grant, Connection), FenceError> {
         let grant = fence.issue(kept, serial).await?;
         let proof = async {
             let config = wanted.config.with_token(&grant.token)?;
@@ -170,7 +148,7 @@ impl Place {
             Ok::<_, Error>(trial)
         };
         match proof.await {
-            Ok(trial) => fence.has_taken_effect(&grant, &trial).await.map(|()| grant),
+            Ok(trial) => fence.has_taken_effect(&grant, &trial).await.map(|()| (grant, trial)),
             // Between here and the API server somebody expects other tokens.
             Err(source @ (Error::Credential(_) | Error::Config(_))) => {
                 fence.discard(&grant).await?;
@@ -228,6 +206,22 @@ impl Place {
         }
     }
 
+    /// Whether nobody has taken over from what is held, as far as can be told.
+    pub(super) async fn stands(self, held: Held) -> bool {
+        let asked = async {
+            let root = self.connect(&held.wanted.config).await.map_err(FenceError::Cluster)?;
+            match (self.fence(root, &held.wanted, &held.choice), &held.grant) {
+                (Some(fence), Some(grant)) => fence.stands(grant).await,
+                _ => Ok(true),
+            }
+        };
+        asked.await.unwrap_or_else(|error| {
+            let error = argosy_render::report(&error);
+            tracing::debug!(server = &*self.server, error, "it cannot be told whether somebody has taken over");
+            true
+        })
+    }
+
     /// Brings a subject's bindings in line with those of the declared account.
     ///
     /// # Errors
@@ -238,6 +232,27 @@ impl Place {
         match self.fence(root, &held.wanted, &held.choice) {
             Some(fence) => fence.follow_bindings(grant).await,
             None => Ok(()),
+        }
+    }
+}
+
+/// Puts what was proven in the place of what `working` has, or works with it.
+/// Without a `trial` that is the declared credential, as which `root` is connected.
+async fn promote(
+    wanted: &Wanted,
+    working: Option<Connection>,
+    trial: Option<Connection>,
+    root: &Connection,
+) -> Result<(Connection, Option<Draining>), Error> {
+    match (working, trial) {
+        (None, trial) => Ok((trial.unwrap_or_else(|| root.clone()), None)),
+        (Some(working), Some(trial)) => {
+            let draining = working.adopt(trial).await?;
+            Ok((working, Some(draining)))
+        }
+        (Some(working), None) => {
+            let draining = working.swap(&wanted.config).await?;
+            Ok((working, Some(draining)))
         }
     }
 }

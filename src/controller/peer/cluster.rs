@@ -130,6 +130,7 @@ fn declaration(shared: &Shared, given: &Cluster) -> argosy_cluster::Result<Clust
         ("clusterResources".to_owned(), given.cluster_resources.to_string().into_bytes()),
         ("config".to_owned(), text),
     ]))
+    .map(|config| config.within(&shared.surroundings))
 }
 
 /// Reads a cluster anew: what it serves, its schemas and its objects. Nothing

@@ -230,7 +230,8 @@ async fn an_owner_works_on_until_its_successor_says_that_it_is_prepared() {
 
     two.fleet.report_prepared(named.keys().cloned().collect());
     until_all_owned(&[&one, &two], &entities).await;
-    assert!(two.fleet.watch_coming().borrow().is_empty());
+    let done = timeout(PATIENCE, coming.wait_for(|coming| coming.is_empty())).await;
+    assert!(done.is_ok(), "something is still to come");
     judge.check();
 }
 

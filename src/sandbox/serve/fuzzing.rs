@@ -29,7 +29,7 @@ const CANARY: &str = "canary";
 const QUOTED: &str = "the object provided is unrecognized";
 
 /// What is refused with 500 where the real server refuses it so.
-const KNOWN: [&str; 2] = ["failed to create typed patch object", "resourceVersion should not be set"];
+const KNOWN: [&str; 3] = ["failed to create typed patch object", "resourceVersion should not be set", "map: map["];
 
 /// One request after the other, of which each may be followed by [`again`].
 pub(crate) fn api(input: &[u8]) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use argosy_cluster::cloud::Surroundings;
 use argosy_cluster::doctor::{Access, Findings, examine};
 use argosy_cluster::fence::Identity;
 use argosy_cluster::{Budget, BudgetConfig, ClusterConfig, Connection};
@@ -56,9 +57,9 @@ async fn look(options: &Doctor) -> anyhow::Result<()> {
     let is_wanted =
         |cluster: &ClusterSecret| options.clusters.is_empty() || options.clusters.iter().any(|n| is_named(cluster, n));
     let wanted: Vec<Arc<ClusterSecret>> = declared.iter().filter(|cluster| is_wanted(cluster)).cloned().collect();
-    let own = &way.config;
+    let (own, surroundings) = (&way.config, &Surroundings::new(way.clock.clone(), std::env::vars().collect()));
     let examined: Vec<Examined> =
-        futures::stream::iter(wanted).map(|cluster| one(cluster, own)).buffered(AT_ONCE).collect().await;
+        futures::stream::iter(wanted).map(|cluster| one(cluster, own, surroundings)).buffered(AT_ONCE).collect().await;
     let text = match options.output {
         Output::Wide => examined.iter().map(page).collect::<Vec<_>>().join("\n"),
         Output::Json => format!("{:#}\n", examined.iter().map(value).collect::<Value>()),
@@ -71,9 +72,10 @@ async fn look(options: &Doctor) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one(cluster: Arc<ClusterSecret>, own: &ClusterConfig) -> Examined {
+async fn one(cluster: Arc<ClusterSecret>, own: &ClusterConfig, surroundings: &Arc<Surroundings>) -> Examined {
     let examined = async {
-        let config = if cluster.secret_name.is_empty() { own.clone() } else { declaration(&cluster)? };
+        let config =
+            if cluster.secret_name.is_empty() { own.clone() } else { declaration(&cluster)?.within(surroundings) };
         let budget = Budget::new(BudgetConfig { qps: 200.0, burst: 200.0, in_flight: 16 });
         let connection = Connection::connect(&config, budget, seed()).await?;
         examine(&connection, &cluster.namespaces).await

@@ -151,6 +151,10 @@ async fn a_subject_of_an_earlier_epoch_is_refused_within_moments_of_a_takeover()
     let working = bench_of(scene.working(&new, &next).await);
     working.applier.apply(&ApplyTask::new(&config_map(scene.name, "mine", "", json!({})))).await.expect("works");
 
+    // Whoever is forbidden to write waits until somebody has looked why.
+    let doubtful = scene.fence(FenceWish::Binding, 18).await;
+    assert!(doubtful.stands(&next).await.expect("answers") && !doubtful.stands(&grant).await.expect("answers"));
+
     // What the account may not do any more, the subject may not do either.
     scene.admin.apply(&binding_of_view(scene.name)).await;
     new.follow_bindings(&next).await.expect("follows");
@@ -248,7 +252,12 @@ async fn credentials_are_exchanged_under_load_and_nothing_fails_or_is_listed_aga
     for serial in [2, 3] {
         let next = fence.issue(Some(&grant), serial).await.expect("is granted");
         let config = scene.declared.with_token(&next.token).expect("forms a credential");
-        let draining = bench.connection.swap(&config).await.expect("is proven");
+        let draining = if serial == 2 {
+            bench.connection.swap(&config).await.expect("is proven")
+        } else {
+            let proven = scene.working(&fence, &next).await;
+            bench.connection.adopt(proven.clone()).await.expect("is open")
+        };
         assert!(draining.done(Duration::from_secs(30)).await, "requests with the old token end");
         let took = fence.retire(&grant, Some(&next), &prover).await.expect("is refused");
         println!("rotation: the old token refused after {took:?}");
@@ -298,4 +307,34 @@ async fn a_request_that_is_refused_is_repeated_with_the_credential_that_replaces
     });
     working.server_version().await.expect("is repeated");
     renewing.await.expect("renews");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forbidden_write_is_answered_when_it_is_known_whether_its_owner_still_is_one() {
+    let scene = scene("fence-doubt", "fence-reader").await;
+    scene
+        .admin
+        .apply(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "fence-reader"},
+        "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]}))
+        .await;
+    let key = config_map(scene.name, "forbidden", "", json!({}));
+    let write = async |bench: &Bench| bench.applier.apply(&ApplyTask::new(&key)).await.expect_err("is forbidden");
+    for is_owner in [true, false] {
+        let bench = bench_of(scene.root().await);
+        let mut doubts = bench.connection.doubts();
+        let looking = tokio::spawn({
+            let connection = bench.connection.clone();
+            async move {
+                let number = *doubts.wait_for(|number| *number > 0).await.expect("is told");
+                if is_owner { connection.clear(number) } else { connection.close() }
+            }
+        });
+        eventually("the right to read", || async { bench.applier.get(&ResourceKey::of(&key)).await.ok() }).await;
+        let started = Instant::now();
+        let error = write(&bench).await;
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert_eq!(error.code(), is_owner.then_some(403), "{error:?}");
+        looking.await.expect("looks");
+    }
 }

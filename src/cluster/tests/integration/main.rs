@@ -5,6 +5,7 @@
 
 mod apply;
 mod closing;
+mod cloud;
 mod continuity;
 mod discovery;
 mod fence;
