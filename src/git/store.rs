@@ -24,7 +24,15 @@ use crate::{Error, RepoUrl};
 pub(crate) struct Store {
     folder: PathBuf,
     /// Locked; the lock ends with the file, also when the process is killed.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // A child that is about to become another program still has the file open, and
+        // the lock would be held for that long. Nothing is lost where it cannot be undone.
+        let _ = self.lock.unlock();
+    }
 }
 
 // === impl Store ===
@@ -44,7 +52,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: folder }),
             Err(TryLockError::Error(source)) => return Err(Error::Io { action: "lock", path, source }),
         }
-        let store = Self { folder, _lock: lock };
+        let store = Self { folder, lock };
         write_whole(&store.folder.join("url"), &format!("{url}\n"))?;
         store.clear_rubbish()?;
         let refs = match store.load() {
