@@ -52,7 +52,7 @@ struct OwnershipChanged(OwnershipEvent);
 #[rtype(result = "()")]
 struct ComingChanged(Coming);
 
-/// A cluster that is prepared for has come, or failed, or has begun again.
+/// A cluster that is prepared for can be taken over.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Prepared;
@@ -185,7 +185,6 @@ impl Handler<ComingChanged> for Replica {
         let (unneeded, states) = self.clusters.expect(coming);
         unneeded.into_iter().for_each(|server| Self::release_later(server, ctx));
         for state in states {
-            // Once: what has come stays, and what has failed has told why.
             let settled = async move {
                 let mut state = state;
                 drop(state.wait_for(|state| matches!(state, TargetState::Ready(_))).await);

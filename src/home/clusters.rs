@@ -137,6 +137,17 @@ impl DestinationError {
 // === impl ClusterSecret ===
 
 impl ClusterSecret {
+    /// The values of a Secret that describes the connection as this one does.
+    pub fn connection(&self) -> BTreeMap<String, Vec<u8>> {
+        BTreeMap::from([
+            ("name".to_owned(), self.name.clone().into_bytes()),
+            ("server".to_owned(), self.server.clone().into_bytes()),
+            ("namespaces".to_owned(), self.namespaces.join(",").into_bytes()),
+            ("clusterResources".to_owned(), self.cluster_resources.to_string().into_bytes()),
+            ("config".to_owned(), self.config.expose().clone().into_bytes()),
+        ])
+    }
+
     fn read(secret: &SecretObject, problems: &mut Vec<Problem>) -> Result<Self, (String, String)> {
         let data = secret.data.expose();
         let text = |key: &str| data.get(key).cloned().unwrap_or_default();

@@ -29,7 +29,6 @@ mod concern;
 mod documents;
 pub mod error;
 pub mod events;
-mod hash;
 mod home;
 mod namespaces;
 mod object;

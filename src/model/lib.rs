@@ -11,6 +11,7 @@ pub mod duration;
 pub mod fence;
 pub mod git_url;
 pub mod glob;
+pub mod hash;
 pub mod key;
 pub mod names;
 pub mod object;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use argosy_proto::application::ApplicationResourcePatchRequest;
-use argosy_tests::{App, AppState, Argosy, ControlPlane, Etcd, GitServer, Options, PATIENCE, config_map, eventually};
+use argosy_tests::{
+    ApiClient, App, AppState, Argosy, ControlPlane, Etcd, GitServer, Options, PATIENCE, config_map, eventually,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -43,6 +45,26 @@ fn syncs(state: &AppState) -> Vec<String> {
     state.list("/status/history").iter().map(|entry| format!("{} {}", entry["revision"], entry["deployedAt"])).collect()
 }
 
+/// Somebody who may do everything. The certificate and the first password are made
+/// after an API replica's metrics answer.
+async fn signed_in(plane: &ControlPlane, server: &Argosy) -> ApiClient {
+    eventually(PATIENCE, || async {
+        plane.api_client(server).await?.sign_in("admin", &plane.admin_password().await?).await
+    })
+    .await
+}
+
+/// Asks one API replica about every application, whoever owns it.
+async fn ask_all(api: &ApiClient, apps: &[App]) -> anyhow::Result<()> {
+    for app in apps {
+        let path = format!("/api/v1/applications/{}/resource-tree", app.name());
+        let tree = api.get(&path).await?.ok().with_context(|| app.name().to_owned())?;
+        let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
+        ensure!(nodes.iter().any(|node| node["name"] == "shared-out"), "{}: {tree}", app.name());
+    }
+    Ok(())
+}
+
 /// What a command prints, as JSON.
 fn placement(endpoints: &str, more: &[&str]) -> anyhow::Result<Value> {
     let output = std::process::Command::new(argosy_tests::tools::argosy_binary()?)
@@ -70,8 +92,7 @@ async fn a_busy_cluster_is_split_over_the_replicas_while_it_is_worked_on() -> an
     let (one, two) = tokio::try_join!(controller(), controller())?;
     let server = Argosy::server(&plane).start().await?;
     let client = plane.client().await?;
-    let sign_in = || async { plane.api_client(&server).await?.sign_in("admin", &plane.admin_password().await?).await };
-    let api = eventually(PATIENCE, sign_in).await;
+    let api = signed_in(&plane, &server).await;
     declare(&plane, 0)?;
     let apps: Vec<App> = (0..12)
         .map(|number| {
@@ -115,15 +136,7 @@ async fn a_busy_cluster_is_split_over_the_replicas_while_it_is_worked_on() -> an
     for app in &apps {
         app.wait_for(&client, "at the second commit", PATIENCE, |s| s.is_deployed() && s.revision() == second).await?;
     }
-    let ask_all = || async {
-        for app in &apps {
-            let path = format!("/api/v1/applications/{}/resource-tree", app.name());
-            let tree = api.get(&path).await?.ok().with_context(|| app.name().to_owned())?;
-            ensure!(tree["nodes"].as_array().is_some_and(|nodes| !nodes.is_empty()), "{}: {tree}", app.name());
-        }
-        Ok::<_, anyhow::Error>(())
-    };
-    eventually(PATIENCE, ask_all).await;
+    eventually(PATIENCE, || ask_all(&api, &apps)).await;
     for app in &apps {
         let state = app.get(&client).await?.context("it is there")?;
         assert_eq!(syncs(&state).len(), 2, "{} was synced again: {:?}", app.name(), syncs(&state));
@@ -150,8 +163,7 @@ async fn clusters_that_are_shared_out_by_hand_stay_where_they_are_pinned() -> an
     let (zero, one) = tokio::try_join!(controller("0"), controller("1"))?;
     let server = Argosy::server(&plane).start().await?;
     let client = plane.client().await?;
-    let sign_in = || async { plane.api_client(&server).await?.sign_in("admin", &plane.admin_password().await?).await };
-    let api = eventually(PATIENCE, sign_in).await;
+    let api = signed_in(&plane, &server).await;
     let pin = |number: usize, shard: &str| {
         let name = format!("cluster-{number}");
         plane.kubectl_text(&[
@@ -185,23 +197,15 @@ async fn clusters_that_are_shared_out_by_hand_stay_where_they_are_pinned() -> an
         }
     };
     eventually(PATIENCE, || owned(0)).await;
-    let ask_all = || async {
-        for app in &apps {
-            let path = format!("/api/v1/applications/{}/resource-tree", app.name());
-            let tree = api.get(&path).await?.ok().with_context(|| app.name().to_owned())?;
-            ensure!(tree["nodes"].as_array().is_some_and(|nodes| !nodes.is_empty()), "{}: {tree}", app.name());
-        }
-        Ok::<_, anyhow::Error>(())
-    };
     for app in &apps {
         app.wait_until_deployed(&client, PATIENCE).await?;
     }
-    eventually(PATIENCE, ask_all).await;
+    eventually(PATIENCE, || ask_all(&api, &apps)).await;
     // Somebody deals them out anew.
     pin(0, "1")?;
     pin(1, "0")?;
     eventually(PATIENCE, || owned(1)).await;
-    eventually(PATIENCE, ask_all).await;
+    eventually(PATIENCE, || ask_all(&api, &apps)).await;
     Ok(())
 }
 
@@ -221,9 +225,7 @@ async fn a_killed_controllers_clusters_are_taken_over_and_nothing_is_synced_twic
     let (mut one, mut two) = tokio::try_join!(controller(), controller())?;
     let server = Argosy::server(&plane).start().await?;
     let client = plane.client().await?;
-    // Its certificate and the first password are made after its metrics answer.
-    let sign_in = || async { plane.api_client(&server).await?.sign_in("admin", &plane.admin_password().await?).await };
-    let api = eventually(PATIENCE, sign_in).await;
+    let api = signed_in(&plane, &server).await;
 
     let apps: Vec<App> = (0..4)
         .map(|number| {
@@ -252,17 +254,7 @@ async fn a_killed_controllers_clusters_are_taken_over_and_nothing_is_synced_twic
     };
     eventually(PATIENCE, shared_out).await;
 
-    // One API replica, asked about every application, whoever owns it.
-    let ask_all = || async {
-        for app in &apps {
-            let path = format!("/api/v1/applications/{}/resource-tree", app.name());
-            let tree = api.get(&path).await?.ok().with_context(|| app.name().to_owned())?;
-            let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
-            ensure!(nodes.iter().any(|node| node["name"] == "shared-out"), "{}: {tree}", app.name());
-        }
-        Ok::<_, anyhow::Error>(())
-    };
-    eventually(PATIENCE, ask_all).await;
+    eventually(PATIENCE, || ask_all(&api, &apps)).await;
 
     // A command too takes effect at the owner.
     for app in &apps {
@@ -295,7 +287,7 @@ async fn a_killed_controllers_clusters_are_taken_over_and_nothing_is_synced_twic
         Ok::<_, anyhow::Error>(())
     })
     .await;
-    eventually(PATIENCE, ask_all).await;
+    eventually(PATIENCE, || ask_all(&api, &apps)).await;
 
     one.restart().await?;
     eventually(PATIENCE, || async {
@@ -308,7 +300,7 @@ async fn a_killed_controllers_clusters_are_taken_over_and_nothing_is_synced_twic
     for app in &apps {
         app.wait_for(&client, "at the third commit", PATIENCE, at(third.clone())).await?;
     }
-    eventually(PATIENCE, ask_all).await;
+    eventually(PATIENCE, || ask_all(&api, &apps)).await;
 
     // A controller that ends in order gives its clusters away at once.
     assert!(two.stop().success());

@@ -1,7 +1,5 @@
 //! How a cluster is declared: by a Secret, or by being the one Argosy runs in.
 
-use std::collections::BTreeMap;
-
 use argosy_cluster::ClusterConfig;
 use argosy_home::{ClusterSecret, Settings};
 use argosy_model::{FenceWish, names};
@@ -36,14 +34,7 @@ pub(super) fn load(shared: &Shared, server: &str) -> Result<Option<Declared>, St
         let config = shared.options.in_cluster.clone();
         return Ok(Some(Declared { wanted: Wanted { config, declaration, fence, life }, version }));
     }
-    let mut data = BTreeMap::from([
-        ("name".to_owned(), secret.name.clone().into_bytes()),
-        ("server".to_owned(), secret.server.clone().into_bytes()),
-        ("namespaces".to_owned(), secret.namespaces.join(",").into_bytes()),
-        ("clusterResources".to_owned(), secret.cluster_resources.to_string().into_bytes()),
-    ]);
-    data.insert("config".to_owned(), secret.config.expose().clone().into_bytes());
-    let config = ClusterConfig::from_secret(&data).map_err(|e| argosy_render::report(&e))?;
+    let config = ClusterConfig::from_secret(&secret.connection()).map_err(|e| argosy_render::report(&e))?;
     let config = config.within(&shared.surroundings);
     Ok(Some(Declared { wanted: Wanted { config, declaration: secret.id.clone(), fence, life }, version }))
 }

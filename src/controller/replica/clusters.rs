@@ -78,12 +78,12 @@ impl Clusters {
     }
 
     /// Prepares for what this replica gets next. Returns the clusters that are needed
-    /// for that no more, and those whose state says whether they are prepared.
+    /// for that no more, and the states of those that were not needed before.
     pub(super) fn expect(&mut self, coming: Coming) -> (Vec<Arc<str>>, Vec<watch::Receiver<TargetState>>) {
         let servers = |coming: &Coming| coming.keys().filter_map(server_of).cloned().collect::<BTreeSet<_>>();
         let (before, now) = (servers(&self.coming), servers(&coming));
         self.coming = coming;
-        let states = now.iter().map(|server| self.find(server).state.clone()).collect();
+        let states = now.difference(&before).map(|server| self.find(server).state.clone()).collect();
         (before.difference(&now).cloned().collect(), states)
     }
 

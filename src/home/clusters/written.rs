@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use argosy_model::{names, object};
+use argosy_model::{hash, names, object};
 use argosy_proto::meta::Time;
 use argosy_proto::resource::{apply_merge_patch, merge_patch};
 use argosy_proto::v1alpha1::{Cluster, ClusterConfig};
@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 
 use super::ClusterSecret;
 use crate::error::{Error, Result};
-use crate::hash::fnv32a;
 
 // === impl ClusterSecret ===
 
@@ -54,7 +53,7 @@ pub(crate) fn secret_name(server: &str) -> Result<String> {
         }
         None => host.split(':').next().unwrap_or_default().to_lowercase(),
     };
-    Ok(format!("cluster-{host}-{}", fnv32a(&[server])))
+    Ok(format!("cluster-{host}-{}", hash::fnv32a(&[server])))
 }
 
 /// Writes a cluster into a Secret's values. Keys of other programs stay.
@@ -131,7 +130,7 @@ mod tests {
         let name = |server: &str| secret_name(server).expect("an address");
         assert_eq!(
             name("https://Prod.example:6443"),
-            format!("cluster-prod.example-{}", fnv32a(&["https://Prod.example:6443"]))
+            format!("cluster-prod.example-{}", hash::fnv32a(&["https://Prod.example:6443"]))
         );
         assert!(name("https://host?shard=0").starts_with("cluster-host-"));
         assert_ne!(name("https://host?shard=0"), name("https://host?shard=1"));

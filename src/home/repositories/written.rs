@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use argosy_model::hash;
 use argosy_proto::v1alpha1::{RepoCreds, Repository};
 
 use super::RepoCredentials;
-use crate::hash::fnv32a;
 
 /// A kind of credential Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Kind {
             Self::WriteRepository => "repo-write",
             Self::WriteTemplate => "creds-write",
         };
-        format!("{prefix}-{}", fnv32a(&[url, project]))
+        format!("{prefix}-{}", hash::fnv32a(&[url, project]))
     }
 }
 

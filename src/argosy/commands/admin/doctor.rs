@@ -1,6 +1,5 @@
 //! `argosy admin doctor`: what is missing on the clusters.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -74,8 +73,11 @@ async fn look(options: &Doctor) -> anyhow::Result<()> {
 
 async fn one(cluster: Arc<ClusterSecret>, own: &ClusterConfig, surroundings: &Arc<Surroundings>) -> Examined {
     let examined = async {
-        let config =
-            if cluster.secret_name.is_empty() { own.clone() } else { declaration(&cluster)?.within(surroundings) };
+        let config = if cluster.secret_name.is_empty() {
+            own.clone()
+        } else {
+            ClusterConfig::from_secret(&cluster.connection())?.within(surroundings)
+        };
         let budget = Budget::new(BudgetConfig { qps: 200.0, burst: 200.0, in_flight: 16 });
         let connection = Connection::connect(&config, budget, seed()).await?;
         examine(&connection, &cluster.namespaces).await
@@ -85,15 +87,6 @@ async fn one(cluster: Arc<ClusterSecret>, own: &ClusterConfig, surroundings: &Ar
         Err(_) => Err(format!("it has not answered everything within {} s", PATIENCE.as_secs())),
     };
     Examined { name: cluster.name.clone(), server: cluster.server.clone(), found }
-}
-
-fn declaration(cluster: &ClusterSecret) -> argosy_cluster::Result<ClusterConfig> {
-    ClusterConfig::from_secret(&BTreeMap::from([
-        ("name".to_owned(), cluster.name.clone().into_bytes()),
-        ("server".to_owned(), cluster.server.clone().into_bytes()),
-        ("namespaces".to_owned(), cluster.namespaces.join(",").into_bytes()),
-        ("config".to_owned(), cluster.config.expose().clone().into_bytes()),
-    ]))
 }
 
 fn page(one: &Examined) -> String {
@@ -149,6 +142,7 @@ fn who(identity: &Identity) -> String {
 fn listed(lacks: &[String]) -> String {
     let mut words = lacks.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
     if lacks.len() > LISTED {
+        // Writing to a string cannot fail.
         let _ = write!(words, ", and {} more (all with -o json)", lacks.len() - LISTED);
     }
     words

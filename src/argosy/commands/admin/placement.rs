@@ -23,13 +23,13 @@ pub(super) fn run(options: &Placement) -> anyhow::Result<()> {
     if options.fleet.etcd_endpoints.is_empty() {
         bail!("say where the replicas agree, with --etcd-endpoints; without an etcd one replica owns everything");
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let report = runtime.block_on(async {
-        let onlooker = fleet::onlooker(&options.fleet)?;
-        let report = tokio::time::timeout(PATIENCE, onlooker.report()).await;
-        report.map_err(|_| anyhow::anyhow!("etcd does not answer; the log says why"))
-    })?;
+    crate::commands::on_actors(print(options))
+}
+
+async fn print(options: &Placement) -> anyhow::Result<()> {
+    let onlooker = fleet::onlooker(&options.fleet)?;
+    let report =
+        tokio::time::timeout(PATIENCE, onlooker.report()).await.context("etcd does not answer; the log says why")?;
     let text = match (&options.without, options.output) {
         (None, Output::Wide) => table(&report),
         (None, Output::Json) => pretty(&value(&report)),

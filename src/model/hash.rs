@@ -1,7 +1,8 @@
-//! The hash that names of credential Secrets are made with.
+//! The hash that names of credential Secrets are made with, and that deals out
+//! clusters among shards.
 
 /// FNV-1a, 32 bits, over the parts as one text.
-pub(crate) fn fnv32a(parts: &[&str]) -> u32 {
+pub fn fnv32a(parts: &[&str]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.bytes());
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
