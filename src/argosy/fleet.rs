@@ -3,14 +3,20 @@
 
 mod by_hand;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use argosy_fleet::etcd::{EtcdOptions, EtcdTls, EtcdUser};
-use argosy_fleet::{ByHand, Cost, Divided, Epoch, Etcd, Fleet, Local, Membership, Replica};
+use argosy_fleet::{
+    ByHand, Cost, Divided, Epoch, Etcd, Fleet, Link, LinkService, Local, Membership, Replica, ReplicaId, keep_links,
+};
 use argosy_home::{Clock, Home, Peer};
+use argosy_proto::peer::links_server::LinksServer;
+use rustls::ClientConfig;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::home::seed;
@@ -63,6 +69,23 @@ impl Joined {
     /// Who owns what.
     pub(crate) fn placement(&self) -> Arc<dyn Fleet> {
         self.placement.clone()
+    }
+
+    /// What answers other replicas that link to this one, until `ending`; `None` where
+    /// there are none.
+    pub(crate) fn link_service(&self, ending: CancellationToken) -> Option<LinksServer<LinkService>> {
+        self.etcd.as_ref().map(|etcd| LinkService::server(etcd.me().id.clone(), ending))
+    }
+
+    /// Keeps links to the other replicas, and tells which of them are lost. It ends at
+    /// once where there are none.
+    pub(crate) async fn keep_links(self, tls: ClientConfig) {
+        let Some(etcd) = self.etcd else { return };
+        let tell = |links: &BTreeMap<ReplicaId, Link>| {
+            let lost = links.iter().filter(|(_, link)| **link == Link::Lost).map(|(name, _)| name.clone());
+            etcd.report_lost(lost.collect());
+        };
+        keep_links(&etcd.me().id, Arc::new(tls), etcd.members(), tell).await;
     }
 
     /// Gives everything to the others, one by one, while it is still worked on here.

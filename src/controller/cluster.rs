@@ -208,8 +208,7 @@ impl Handler<Gain> for Cluster {
 
     fn handle(&mut self, Gain(slice, ownership): Gain, ctx: &mut Self::Context) {
         tracing::info!(server = &*self.server, %slice, epoch = %ownership.epoch(), "cluster owned");
-        let owning =
-            Credential::owning(self.shared.clone(), self.server.clone(), (slice, ownership.epoch()), ctx.address());
+        let owning = Credential::owning(self.shared.clone(), self.server.clone(), (slice, &ownership), ctx.address());
         self.slices.insert(slice, Held { ownership, credential: owning.start() });
     }
 }

@@ -35,7 +35,7 @@ use actix::{
     WrapFuture as _,
 };
 use argosy_cluster::{Budget, BudgetConfig, Connection, FenceError};
-use argosy_fleet::{Epoch, Slice};
+use argosy_fleet::{Epoch, Ownership, Slice, Succession};
 use argosy_model::{FenceKind, FenceWish};
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -59,6 +59,9 @@ pub(crate) struct Credential {
     connection: Option<Connection>,
     held: Option<Held>,
     standing: Arc<Standing>,
+    /// Whether anything was given to this owner that the cluster accepts for longer
+    /// than the next one needs to take over.
+    outlasts: bool,
     /// The declaration in use, to tell whether another one says something new.
     version: Option<String>,
     failures: u32,
@@ -98,23 +101,36 @@ struct Redeclared;
 impl Credential {
     /// One to read with.
     pub(crate) fn reading(shared: Arc<Shared>, server: Arc<str>, cluster: Addr<Cluster>) -> Self {
-        Self::new(shared, server, None, cluster)
+        Self::new(shared, server, None, None, cluster)
     }
 
-    /// One to make changes with, in an epoch of a slice.
-    pub(crate) fn owning(shared: Arc<Shared>, server: Arc<str>, owned: (Slice, Epoch), cluster: Addr<Cluster>) -> Self {
-        Self::new(shared, server, Some(owned), cluster)
+    /// One to make changes with, as the owner of a slice.
+    pub(crate) fn owning(
+        shared: Arc<Shared>,
+        server: Arc<str>,
+        (slice, ownership): (Slice, &Ownership),
+        cluster: Addr<Cluster>,
+    ) -> Self {
+        let succession = Some(ownership.succession().clone());
+        Self::new(shared, server, Some((slice, ownership.epoch())), succession, cluster)
     }
 
-    fn new(shared: Arc<Shared>, server: Arc<str>, owned: Option<(Slice, Epoch)>, cluster: Addr<Cluster>) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        server: Arc<str>,
+        owned: Option<(Slice, Epoch)>,
+        succession: Option<Succession>,
+        cluster: Addr<Cluster>,
+    ) -> Self {
         let (budget, seed) = (Budget::new(budget()), shared.random());
         Self {
-            place: Place { server, owned, budget, seed },
+            place: Place { server, owned, succession, budget, seed },
             shared,
             cluster,
             connection: None,
             held: None,
             standing: Arc::new(Standing::new(FenceKind::Lease, None)),
+            outlasts: false,
             version: None,
             failures: 0,
             attempt: None,
@@ -195,6 +211,10 @@ impl Credential {
         (self.failures, self.version, self.since) = (0, Some(version), Some(Instant::now()));
         let grant = held.grant.clone();
         self.standing.change(held.choice.kind, grant.as_ref().map(|grant| grant.expires));
+        self.outlasts |= held.choice.kind != FenceKind::Binding;
+        if let Some(succession) = self.place.succession.as_ref().filter(|_| !self.outlasts) {
+            succession.tell_fenced();
+        }
         let before = self.held.replace(held.clone());
         if before.as_ref().map(|before| &before.choice) != Some(&held.choice) {
             self.tell(&held);
@@ -289,6 +309,9 @@ impl Credential {
             connection.close();
         }
         self.standing.change(FenceKind::Lease, None);
+        if let Some(succession) = &self.place.succession {
+            succession.take_back();
+        }
         self.version = None;
         if let Some(held) = self.held.take().filter(|held| held.grant.is_some()) {
             tokio::spawn(self.place.clone().withdraw(held));

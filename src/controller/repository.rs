@@ -38,6 +38,7 @@ use argosy_git::{Objects, RemoteRefs, RepoUrl};
 use argosy_home::RepoCredentials;
 use futures::StreamExt as _;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub(crate) use credentials::declared as credentials;
 pub(crate) use lend::{Lend, Lent, PollNow, enabled_types, render_files};
@@ -68,11 +69,13 @@ pub(crate) struct Repository {
     ownership: Ownership,
     station: Arc<Station>,
     refs: Option<Arc<RemoteRefs>>,
+    /// When the listing began that the refs are of.
+    refs_of: Option<Instant>,
     waiting: Vec<Waiting>,
     interests: Interests,
     asking: bool,
     /// When a listing began last, and whether one is put off because of that.
-    listed_at: Option<tokio::time::Instant>,
+    listed_at: Option<Instant>,
     resting: bool,
     poll_due: bool,
     failures: u32,
@@ -85,10 +88,10 @@ pub(crate) struct Repository {
 /// How often to poll: interval and jitter.
 type Timing = (Duration, Duration);
 
-/// The end of a round with the remote.
+/// The end of a round with the remote, and when it began to list, if it did.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct RoundEnded(Result<RoundOutcome, GenerateError>, Vec<Waiting>);
+struct RoundEnded(Result<RoundOutcome, GenerateError>, Vec<Waiting>, Option<Instant>);
 
 /// The settings changed, perhaps how often to poll.
 #[derive(Message)]
@@ -111,6 +114,7 @@ impl Repository {
             ownership,
             station,
             refs: None,
+            refs_of: None,
             waiting: Vec::new(),
             interests: Interests::default(),
             asking: false,
@@ -129,11 +133,17 @@ impl Repository {
         let commit = match &request.asked {
             Asked::Commit(sha) => sha.clone(),
             // What was listed long ago is not the latest.
-            Asked::Latest if self.failures >= TOLD => return None,
-            Asked::Latest => round::commit_of(self.refs.as_deref()?, &objects, &request.source).ok()?,
+            Asked::Latest(_) if self.failures >= TOLD => return None,
+            Asked::Latest(since) if self.is_older(*since) => return None,
+            Asked::Latest(_) => round::commit_of(self.refs.as_deref()?, &objects, &request.source).ok()?,
             Asked::Remote => return None,
         };
         objects.contains(&commit).ok()?.then_some((commit, objects))
+    }
+
+    /// Whether the refs are of an earlier listing than is asked for.
+    fn is_older(&self, since: Option<Instant>) -> bool {
+        since.is_some_and(|since| self.refs_of.is_none_or(|of| of < since))
     }
 
     /// Starts a round with the remote when there is something to ask.
@@ -141,15 +151,19 @@ impl Repository {
         if self.asking || (self.waiting.is_empty() && !self.poll_due) {
             return;
         }
-        if !self.ownership.is_held(tokio::time::Instant::now()) {
+        if !self.ownership.is_held(Instant::now()) {
             for waiting in self.waiting.drain(..) {
                 waiting.answer(Err(GenerateError::Moved(self.url.to_string())));
             }
             return;
         }
-        let list = self.poll_due
-            || self.refs.is_none()
-            || self.waiting.iter().any(|w| matches!(w.request.asked, Asked::Remote));
+        let asks = |asked: &Asked| match asked {
+            Asked::Commit(_) => false,
+            Asked::Latest(since) => self.is_older(*since),
+            Asked::Remote => true,
+        };
+        let list =
+            self.poll_due || self.refs.is_none() || self.waiting.iter().any(|waiting| asks(&waiting.request.asked));
         if list && self.rests(ctx) {
             return;
         }
@@ -161,15 +175,15 @@ impl Repository {
             list,
             wanted: waiting.iter().map(|w| w.request.wanted()).chain(self.interests.wanted(list)).collect(),
         };
-        let station = self.station.clone();
-        let work = async move { RoundEnded(station.ask(round).await, waiting) };
+        let (station, listed) = (self.station.clone(), list.then(Instant::now));
+        let work = async move { RoundEnded(station.ask(round).await, waiting, listed) };
         ctx.spawn(work.into_actor(self).map(|ended, actor, ctx| actor.on_round(ended, ctx)));
     }
 
     /// Whether the remote was listed a moment ago. Applications that ask at the same
     /// time then share the next listing, which begins when the moment is over.
     fn rests(&mut self, ctx: &mut Context<Self>) -> bool {
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let Some(until) = self.listed_at.map(|at| at + LISTING_GAP).filter(|until| *until > now) else {
             self.listed_at = Some(now);
             return false;
@@ -183,7 +197,7 @@ impl Repository {
         true
     }
 
-    fn on_round(&mut self, RoundEnded(outcome, waiting): RoundEnded, ctx: &mut Context<Self>) {
+    fn on_round(&mut self, RoundEnded(outcome, waiting, listed): RoundEnded, ctx: &mut Context<Self>) {
         self.asking = false;
         match outcome {
             Ok(outcome) => {
@@ -191,6 +205,7 @@ impl Repository {
                 self.forget_failure(ctx);
                 let moved = self.refs.as_ref().is_some_and(|refs| **refs != *outcome.refs);
                 self.refs = Some(outcome.refs.clone());
+                self.refs_of = listed.or(self.refs_of);
                 for waiting in waiting {
                     self.serve(waiting, &outcome, ctx);
                 }
@@ -224,7 +239,7 @@ impl Repository {
         };
         let commit = match &waiting.request.asked {
             Asked::Commit(sha) => Ok(sha.clone()),
-            Asked::Latest | Asked::Remote => round::commit_of(&outcome.refs, &objects, &waiting.request.source),
+            Asked::Latest(_) | Asked::Remote => round::commit_of(&outcome.refs, &objects, &waiting.request.source),
         };
         match commit {
             Err(error) => self.refuse(waiting, error),

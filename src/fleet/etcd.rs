@@ -9,6 +9,7 @@
 //! | [`holder`], [`owner`] | what this replica owns, taken up and let go of |
 //! | [`prepare`] | what this replica is to get next, and has prepared for |
 //! | [`register`] | what is known, and what it costs |
+//! | [`fences`], [`notes`] | whom the clusters themselves refuse, written under the lease |
 //!
 //! # One owner at a time
 //!
@@ -21,6 +22,10 @@
 //!   assignment marks it as leaving; its owner stops, waits for its work to end
 //!   and says so under its lease, naming the epoch. Only then is it given on,
 //!   with a new epoch.
+//! - A replica that the others lose sight of ([`Etcd::report_lost`]) is replaced at
+//!   once where the cluster itself refuses it after a takeover, as its owner has said
+//!   ([`crate::Succession`]). There two may believe to own for as long as a lease, and one can
+//!   write.
 //! - Only the leader stores, comparing its term and the revision it has read.
 //!
 //! Every decision is pure ([`plan::plan_document`], [`owner::Owner`]) and holds
@@ -36,10 +41,12 @@
 
 mod connection;
 mod document;
+mod fences;
 mod holder;
 mod inspect;
 mod keys;
 mod leader;
+mod notes;
 mod options;
 mod owner;
 mod patience;
@@ -71,14 +78,17 @@ pub use options::{EtcdOptions, EtcdTls, EtcdUser};
 use crate::assignment::Assignment;
 use crate::directory::{Directory, Location, locate, locate_application, locate_cluster};
 use crate::error::Error;
-use crate::id::{Cost, EntityId, Replica, Term};
+use crate::id::{Cost, EntityId, Replica, ReplicaId, Term};
 use crate::lease::{LeaseView, Ownership};
 use crate::membership::{Leadership, Members, Membership};
 use crate::placement::{Coming, Owned, OwnershipEvent, Pins, Placement, PlacementStore, ownership_events, right_to};
+use crate::succession::Fenced;
 use connection::Connection;
+use fences::Fences;
 use holder::Holder;
 use keys::Keys;
 use leader::Leader;
+use notes::Notes;
 use prepare::Preparer;
 use register::Register;
 use session::{Keeper, Stay};
@@ -97,6 +107,7 @@ pub struct Etcd {
     coming: watch::Sender<Coming>,
     prepared: watch::Sender<BTreeSet<EntityId>>,
     pins: watch::Sender<Arc<Pins>>,
+    lost: watch::Sender<BTreeSet<ReplicaId>>,
     register: Arc<Register>,
     leader: Leader,
     leave: CancellationToken,
@@ -123,7 +134,7 @@ impl Etcd {
         let published = Arc::new(Published::new());
         let (stay, owned, leading) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
         let (coming, prepared, pins) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
-        let stands = watch::Sender::new(options.stands);
+        let (stands, lost) = (watch::Sender::new(options.stands), watch::Sender::default());
         let (reread, work) = (Arc::new(Notify::new()), TaskTracker::new());
         let (leave, draining) = (CancellationToken::new(), CancellationToken::new());
         let watcher = Watcher {
@@ -143,14 +154,23 @@ impl Etcd {
             leave: leave.clone(),
             draining: draining.clone(),
         };
+        let notes = Notes { connection: connection.clone(), keys: keys.clone(), me: options.me.id.clone() };
+        let fenced = Arc::new(Fenced::new());
         let holder = Holder {
-            connection: connection.clone(),
-            keys: keys.clone(),
+            notes: notes.clone(),
             options: options.clone(),
             view: published.view.subscribe(),
             stay: stay.subscribe(),
             owned: owned.clone(),
+            fenced: fenced.clone(),
             work,
+        };
+        let fences = Fences {
+            notes: notes.clone(),
+            stay: stay.subscribe(),
+            view: published.view.subscribe(),
+            owned: owned.subscribe(),
+            fenced,
         };
         let leader = Leader {
             connection: connection.clone(),
@@ -161,11 +181,10 @@ impl Etcd {
             leading: leading.clone(),
             stands: stands.subscribe(),
             pins: pins.subscribe(),
+            lost: lost.subscribe(),
         };
         let preparer = Preparer {
-            connection: connection.clone(),
-            keys: keys.clone(),
-            options: options.clone(),
+            notes,
             view: published.view.subscribe(),
             stay: stay.subscribe(),
             coming: coming.clone(),
@@ -176,6 +195,7 @@ impl Etcd {
             AbortOnDropHandle::new(tokio::spawn(watcher.run())),
             AbortOnDropHandle::new(tokio::spawn(holder.run())),
             AbortOnDropHandle::new(tokio::spawn(preparer.run())),
+            AbortOnDropHandle::new(tokio::spawn(fences.run())),
             AbortOnDropHandle::new(tokio::spawn(leader.clone().run())),
             AbortOnDropHandle::new(tokio::spawn(register.clone().run(options.cost_interval))),
         ];
@@ -189,6 +209,7 @@ impl Etcd {
             coming,
             prepared,
             pins,
+            lost,
             register,
             leader,
             leave,
@@ -201,7 +222,7 @@ impl Etcd {
 
     /// What is moving at the moment: each entity with the replica that gets it
     /// next, so that it can prepare.
-    pub fn moving(&self) -> BTreeMap<EntityId, Option<crate::id::ReplicaId>> {
+    pub fn moving(&self) -> BTreeMap<EntityId, Option<ReplicaId>> {
         let document = self.published.view.borrow().document.clone();
         let entries = document.iter().flat_map(|document| &document.entries);
         let leaving = entries.filter_map(|(entity, entry)| Some((entity.clone(), entry.leaving.clone()?.next)));
@@ -215,6 +236,12 @@ impl Etcd {
         self.draining.cancel();
         let mut owned = self.owned.subscribe();
         timeout(patience, owned.wait_for(|owned| owned.is_empty())).await.is_ok()
+    }
+
+    /// Says which replicas this one cannot reach any more although they are members:
+    /// those it was connected to before.
+    pub fn report_lost(&self, lost: BTreeSet<ReplicaId>) {
+        self.lost.send_if_modified(|known| std::mem::replace(known, lost.clone()) != lost);
     }
 
     fn is_member(&self) -> Result<(), Error> {

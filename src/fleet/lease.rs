@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::id::{EntityId, Epoch};
+use crate::succession::{Fenced, Right, Succession};
 
 /// How long a lease holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub struct LeaseView {
 pub struct Ownership {
     entity: EntityId,
     epoch: Epoch,
+    succession: Succession,
     lease: LeaseView,
     revoked: CancellationToken,
     /// Nanoseconds of work, by all clones.
@@ -138,14 +140,33 @@ impl LeaseView {
 // === impl Ownership ===
 
 impl Ownership {
-    /// An ownership under a lease.
+    /// An ownership under a lease, of what nobody owns any more.
     pub(crate) fn new(entity: EntityId, epoch: Epoch, lease: LeaseView) -> Self {
-        Self { entity, epoch, lease, revoked: CancellationToken::new(), spent: Arc::default(), _holder: None }
+        let right = Right { lease, revoked: CancellationToken::new() };
+        Self::following(entity, epoch, Succession::orderly(epoch, right.clone()), right, None)
     }
 
-    /// An ownership whose holders are counted.
-    pub(crate) fn counted(entity: EntityId, epoch: Epoch, lease: LeaseView, by: [&TaskTracker; 2]) -> Self {
-        Self { _holder: Some(by.map(TaskTracker::token)), ..Self::new(entity, epoch, lease) }
+    /// An ownership whose holders are counted, of what somebody may still own.
+    pub(crate) fn counted(
+        (entity, epoch): (EntityId, Epoch),
+        fenced: Arc<Fenced>,
+        lease: LeaseView,
+        by: [&TaskTracker; 2],
+    ) -> Self {
+        let right = Right { lease, revoked: CancellationToken::new() };
+        let (succession, holder) = (Succession::fenced(epoch, right.clone(), fenced), by.map(TaskTracker::token));
+        Self::following(entity, epoch, succession, right, Some(holder))
+    }
+
+    fn following(
+        entity: EntityId,
+        epoch: Epoch,
+        succession: Succession,
+        right: Right,
+        holder: Option<[TaskTrackerToken; 2]>,
+    ) -> Self {
+        let Right { lease, revoked } = right;
+        Self { entity, epoch, succession, lease, revoked, spent: Arc::default(), _holder: holder }
     }
 
     /// What is owned.
@@ -156,6 +177,11 @@ impl Ownership {
     /// Which ownership of it this is.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// How it follows on those before it.
+    pub fn succession(&self) -> &Succession {
+        &self.succession
     }
 
     /// Whether the owner may still act at `now`. Ask right before each effect.

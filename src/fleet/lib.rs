@@ -8,8 +8,9 @@
 //! [`Directory`]. The controller knows these traits alone; [`Local`] is their
 //! implementation for a single process, where one replica owns everything, and
 //! [`Etcd`] the one for many, of which [`Divided`] leaves repositories to
-//! everybody. [`ByHand`] is for those who share clusters out themselves. How replicas know each other on the network is
-//! [`peer_tls`].
+//! everybody. [`ByHand`] is for those who share clusters out themselves. How replicas
+//! know each other on the network is [`peer_tls`], and how they notice that one is gone
+//! [`keep_links`].
 //!
 //! Promises, whatever the implementation:
 //! - an entity's epochs only grow, and no two owners ever have the same one;
@@ -29,12 +30,14 @@ mod error;
 pub mod etcd;
 mod id;
 mod lease;
+mod links;
 mod local;
 mod membership;
 pub mod peer_tls;
 mod placement;
 mod report;
 mod slices;
+mod succession;
 
 pub use assignment::{Assignment, Demand, Placed, assign_demands, assign_entities};
 pub use by_hand::{ByHand, Rule, deal};
@@ -44,8 +47,10 @@ pub use error::{BoxError, Error};
 pub use etcd::Etcd;
 pub use id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 pub use lease::{Lease, LeaseState, LeaseView, Ownership};
+pub use links::{Link, LinkService, keep_links};
 pub use local::Local;
 pub use membership::{Leadership, Members, Membership};
 pub use placement::{Coming, OwnershipEvent, Pins, Placement, PlacementStore};
 pub use report::{EntityReport, Move, PlacementReport, Reason, ReplicaReport};
 pub use slices::{Slice, plan_slices, slice_of};
+pub use succession::Succession;

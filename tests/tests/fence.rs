@@ -207,6 +207,81 @@ async fn what_a_dead_owner_had_is_removed_by_the_next_one_and_one_that_wakes_lat
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_cluster_refuses_the_earlier_owner_nobody_waits_for_its_lease() -> anyhow::Result<()> {
+    let (plane, remote, etcd) = tokio::try_join!(
+        ControlPlane::start(Options::default()),
+        ControlPlane::start(Options::default()),
+        Etcd::start(1)
+    )?;
+    plane.install().await?;
+    plane.set_config("argocd-cm", &[("timeout.reconciliation", "1s"), ("timeout.reconciliation.jitter", "0s")])?;
+    plane.set_config("argocd-cmd-params-cm", &[("controller.fence", "binding")])?;
+    let (git, client) = (GitServer::start()?, plane.client().await?);
+    let repo = git.repo("hurried")?;
+    let mut revision = repo.commit(&[("map.yaml", &config_map("far", "0"))])?;
+    let (token, url) = (deployer(&remote)?, remote.url());
+    declare(&plane, &remote, &url, &token)?;
+    let endpoints = etcd.endpoints().join(",");
+    // No test waits as long as this lease lasts.
+    let lease = Duration::from_secs(600);
+    let controller = || {
+        let starter = Argosy::controller(&plane).arg("--etcd-endpoints").arg(&endpoints);
+        starter.env("ARGOSY_ETCD_LEASE_SECONDS", &lease.as_secs().to_string()).start()
+    };
+    let mut running = vec![];
+    for _ in 0..3 {
+        running.push(controller().await?);
+    }
+    let app = App::new("hurried")
+        .source(&repo.url_file(), ".", "HEAD")
+        .into_namespace("hurried")
+        .automated()
+        .sync_option("CreateNamespace=true")
+        .set("/spec/destination/server", url.as_str().into());
+    app.apply(&client).await?;
+    app.wait_for(&client, "deployed", PATIENCE, |s| s.is_deployed() && s.revision() == revision).await?;
+
+    // First a pause, then a death. Links must stand before they can break.
+    for (number, dies) in [false, true].into_iter().enumerate() {
+        let owner = eventually(PATIENCE, || async {
+            let mut owner = None;
+            for (number, one) in running.iter().enumerate() {
+                let metrics = one.metrics().await?;
+                let links = metrics.sum("argosy_fleet_links", &[("state", "stands")]);
+                ensure!(links >= (running.len() - 1) as f64, "{links} links of {number} stand");
+                owner = owner.or(stands(&metrics, &url, "binding").then_some(number));
+            }
+            owner.context("nobody has the fence")
+        })
+        .await;
+        let mut owner = running.remove(owner);
+        if dies {
+            owner.kill9();
+        } else {
+            owner.pause();
+        }
+        let text = (number + 1).to_string();
+        revision = repo.commit(&[("map.yaml", &config_map("far", &text))])?;
+        app.wait_for(&client, "taken over", PATIENCE, |s| s.is_deployed() && s.revision() == revision).await?;
+        assert_eq!(subjects(&remote).await?.len(), 1, "the earlier owner still has a subject");
+        if !dies {
+            // It wakes up believing to own, is refused, and hears that it does not.
+            owner.resume();
+            owner.wait_for_log("cluster no longer owned", PATIENCE).await?;
+            running.push(owner);
+            let text = config_map("far", "awake");
+            revision = repo.commit(&[("map.yaml", &text)])?;
+            app.wait_for(&client, "after that", PATIENCE, |s| s.is_deployed() && s.revision() == revision).await?;
+        }
+    }
+    let state = app.get(&client).await?.context("it is there")?;
+    let history = state.0["status"]["history"].as_array().map_or(0, Vec::len);
+    assert_eq!(history, 4, "four commits, and as many syncs: {}", state.0["status"]["history"]);
+    assert_eq!(remote.config_map_text("hurried", "far").await?, "2");
+    Ok(())
+}
+
 /// Passes connections on and counts those that are open.
 async fn counting(remote: &ControlPlane) -> anyhow::Result<(String, Arc<AtomicUsize>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("binding")?;

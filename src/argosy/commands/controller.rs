@@ -9,6 +9,7 @@ use argosy_home::events::COMPONENT;
 use argosy_home::{Home, Peer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli;
 use crate::fleet::{Joined, shard};
@@ -118,11 +119,14 @@ impl Started<'_> {
     /// # Errors
     /// When there can be no TLS, or the port fails.
     pub(super) async fn answer(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { controller, port, fleet: _, home, way } = self;
+        let Self { controller, port, fleet, home, way } = self;
         let identity = way.identity(home, &port.peer.name).await?;
         let tls = identity.server_config().context("cannot set up TLS for peers")?;
+        let client = identity.client_config().context("cannot set up TLS towards peers")?;
         let published = publish(home.clone(), port.peer, way.clock.clone(), shutdown.clone());
-        let served = peer::serve(port.listener, tls, controller.peer_service(), shutdown.cancelled_owned());
+        let links = fleet.link_service(shutdown.clone());
+        let _linked = AbortOnDropHandle::new(tokio::spawn(fleet.keep_links(client)));
+        let served = peer::serve(port.listener, tls, controller.peer_service(), links, shutdown.cancelled_owned());
         let (served, ()) = tokio::join!(served, published);
         served.context("the peers' port failed")
     }

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::destination::{self, Grounds};
 use super::memory::{Memory, RememberedTargets};
-use super::resolve::{self, RememberedSources, Sources};
+use super::resolve::{self, Sources};
 use super::{judge, kinds, live, orphans};
 use crate::cluster::Target;
 use crate::context::Shared;
@@ -92,7 +92,7 @@ pub(super) async fn run(
 ) -> Result<Compared, Failure> {
     let grounds = destination::find(shared, key, app).map_err(Failure::Spec)?;
     let spec = app.spec.clone().unwrap_or_default();
-    let sources = shared.aside(load_sources(shared, &mut memory.sources, key, app, &spec, request)).await?;
+    let sources = shared.aside(load_sources(shared, memory, key, app, &spec, request)).await?;
     let target = shared
         .aside(shared.directory.target(key, &grounds.cluster.server))
         .await
@@ -140,7 +140,7 @@ pub(super) fn observe(app: &Application, took: Duration) {
 
 async fn load_sources(
     shared: &Arc<Shared>,
-    remembered: &mut Option<RememberedSources>,
+    memory: &mut Memory,
     key: &AppKey,
     app: &Application,
     spec: &ApplicationSpec,
@@ -152,7 +152,7 @@ async fn load_sources(
         return Ok(Sources { revisions: request.revisions.clone(), rendered: vec![rendered], types: Vec::new() });
     }
     let sources = request.sources.clone().unwrap_or_else(|| resolve::sources_of(spec));
-    let recorded = recorded_revisions(app);
+    let (recorded, since) = (recorded_revisions(app), memory.since);
     let asked = |index: usize| {
         let named = sources.get(index).map(|s| &s.target_revision).filter(|r| resolve::is_commit(r));
         let pinned = request.revisions.get(index).filter(|r| !r.is_empty()).or(named);
@@ -162,12 +162,15 @@ async fn load_sources(
             (None, Level::Tree | Level::Recorded) if recorded.get(index).is_some_and(|r| !r.is_empty()) => {
                 Asked::Commit(recorded[index].clone())
             }
-            (None, _) => Asked::Latest,
+            (None, _) => Asked::Latest(since),
         }
     };
-    resolve::generate(shared, remembered, key, spec, &sources, &asked, request.no_cache).await.map_err(|error| {
-        Failure::Source { finding: Finding::new(Kind::ComparisonError, error.message), transient: error.transient }
-    })
+    resolve::generate(shared, &mut memory.sources, key, spec, &sources, &asked, request.no_cache).await.map_err(
+        |error| Failure::Source {
+            finding: Finding::new(Kind::ComparisonError, error.message),
+            transient: error.transient,
+        },
+    )
 }
 
 /// The revisions of the last comparison that came through; after one that failed,

@@ -108,7 +108,7 @@ async fn manifests(shared: &Arc<Shared>, draft: &Draft, target: &Target) -> Resu
     let deployed = deployed_revisions(&draft.app);
     let asked = |index: usize| match deployed.get(index).filter(|r| !r.is_empty()) {
         Some(commit) => Asked::Commit(commit.clone()),
-        None => Asked::Latest,
+        None => Asked::Latest(None),
     };
     let found = resolve::generate(shared, &mut None, &draft.key, &spec, &sources, &asked, false)
         .await

@@ -16,6 +16,7 @@ use argosy_proto::v1alpha1::ResourceIgnoreDifferences;
 use argosy_render::Rendered;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::resolve::RememberedSources;
 
@@ -25,6 +26,9 @@ pub(crate) struct Memory {
     /// The ownership it was gathered under. Under another one, others have worked
     /// on the application in between.
     pub(crate) epoch: Option<Epoch>,
+    /// When that was noticed. What was listed of repositories before may be older than
+    /// what the owner before has deployed.
+    pub(crate) since: Option<Instant>,
     /// When a comparison last came through, recorded or not.
     pub(crate) compared_at: Option<Timestamp>,
     /// Since when the repository has failed without interruption.
@@ -79,6 +83,13 @@ pub(crate) struct PairVerdict {
 // === impl Memory ===
 
 impl Memory {
+    /// Begins anew where it was gathered under another ownership.
+    pub(crate) fn belong_to(&mut self, epoch: Epoch) {
+        if self.epoch != Some(epoch) {
+            *self = Self { epoch: Some(epoch), since: Some(Instant::now()), ..Self::default() };
+        }
+    }
+
     /// The live object as parsed last, if it is still that version.
     pub(crate) fn live(&self, key: &ResourceKey, resource_version: &str) -> Option<Arc<Value>> {
         let verdict = self.verdicts.get(key).filter(|v| v.resource_version == resource_version)?;

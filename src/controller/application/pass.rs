@@ -46,9 +46,7 @@ async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested
         shared.directory.views().forget(key);
         return Verdict::Idle;
     };
-    if memory.epoch.replace(right.epoch()).is_some_and(|before| before != right.epoch()) {
-        *memory = Memory { epoch: Some(right.epoch()), ..Memory::default() };
-    }
+    memory.belong_to(right.epoch());
     // A pass is large; on the heap it is not copied into what cuts it off.
     let pass = measured(reconcile(shared, key, app, memory, requested), |spent| right.spend(spent));
     let Some(reconciled) = right.while_held(pass).await else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use argosy_cluster::connection::Draining;
 use argosy_cluster::fence::{SliceOf as Part, choose_fence, survey};
 use argosy_cluster::{Budget, Choice, Claim, ClusterConfig, Connection, Error, Fence, FenceError, Grant, Prover};
-use argosy_fleet::{Epoch, Slice};
+use argosy_fleet::{Epoch, Slice, Succession};
 use argosy_model::{FenceKind, FenceWish};
 
 /// Longest wait until nothing is sent with an old credential any more: longer
@@ -22,6 +22,8 @@ pub(super) struct Place {
     pub(super) server: Arc<str>,
     /// `None` for whoever only reads.
     pub(super) owned: Option<(Slice, Epoch)>,
+    /// Who was the owner before, and who may be next; of an owner.
+    pub(super) succession: Option<Succession>,
     pub(super) budget: Arc<Budget>,
     pub(super) seed: u64,
 }
@@ -103,7 +105,9 @@ impl Place {
         let mut choice = choose(&root, wanted.fence).await?;
         let kept = held.and_then(|held| held.grant.as_ref()).filter(|_| working.is_some());
         let mut made = None;
-        while let Some(fence) = self.fence(root.clone(), &wanted, &choice) {
+        loop {
+            self.outlast(&choice).await;
+            let Some(fence) = self.fence(root.clone(), &wanted, &choice) else { break };
             match self.make(&fence, &wanted, kept, serial).await {
                 Ok(proven) => {
                     made = Some(proven);
@@ -130,6 +134,22 @@ impl Place {
                 Err(error.into())
             }
         }
+    }
+
+    /// Waits until a credential may be used that the cluster accepts for longer than
+    /// the next owner needs to take over. Others count on it that there is none, and
+    /// so did this owner when it took over early.
+    async fn outlast(&self, choice: &Choice) {
+        let Some(succession) = self.succession.as_ref().filter(|_| choice.kind != FenceKind::Binding) else { return };
+        if !succession.is_alone() {
+            let (server, fence) = (&*self.server, choice.kind.as_str());
+            tracing::warn!(
+                server,
+                fence,
+                "an earlier owner may still be at work, which this fence does not keep out: waiting"
+            );
+        }
+        succession.unfenced().await;
     }
 
     /// Makes a token, and proves that one can work with it; a connection that does.

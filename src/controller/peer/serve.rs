@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use argosy_fleet::LinkService;
+use argosy_proto::peer::links_server::LinksServer;
 use argosy_proto::peer::peer_server::PeerServer;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,7 +33,7 @@ const REFUSED: Duration = Duration::from_millis(100);
 pub struct ServeError(#[source] tonic::transport::Error);
 
 /// Answers peers until `shutdown` ends; then calls under way are brought to
-/// their end. `tls` must demand the peers' certificates, as
+/// their end. Replicas of a fleet hold `links` with each other. `tls` must demand the peers' certificates, as
 /// `argosy_fleet::peer_tls::Identity::server_config` does.
 ///
 /// # Errors
@@ -40,6 +42,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: ServerConfig,
     service: PeerServer<PeerService>,
+    links: Option<LinksServer<LinkService>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let (tx, rx) = mpsc::channel(HANDSHAKES);
@@ -50,6 +53,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .tcp_nodelay(true)
         .add_service(service)
+        .add_optional_service(links)
         .serve_with_incoming_shutdown(ReceiverStream::new(rx), async {
             shutdown.await;
             // No more connections; those there are come to their end.

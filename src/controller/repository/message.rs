@@ -8,6 +8,7 @@ use argosy_proto::v1alpha1::ApplicationSource;
 use argosy_render::Rendered;
 use argosy_render::cache::Key;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// The manifests of one source, please.
 #[derive(Message, Clone, Debug)]
@@ -35,8 +36,9 @@ pub(crate) struct Generate {
 pub(crate) enum Asked {
     /// This very commit, full id.
     Commit(String),
-    /// The source's target revision as the last listing has it.
-    Latest,
+    /// The source's target revision as the last listing has it; of those that began
+    /// at this moment or later, if one is given.
+    Latest(Option<Instant>),
     /// The same, after asking the remote.
     Remote,
 }
@@ -90,7 +92,7 @@ impl Generate {
     pub(super) fn wanted(&self) -> super::round::Wanted {
         match &self.asked {
             Asked::Commit(sha) => super::round::Wanted::Commit(sha.clone()),
-            Asked::Latest | Asked::Remote => super::round::Wanted::Source(self.source.clone()),
+            Asked::Latest(_) | Asked::Remote => super::round::Wanted::Source(self.source.clone()),
         }
     }
 }

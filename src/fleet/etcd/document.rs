@@ -58,6 +58,10 @@ pub(crate) struct Document {
     pub(crate) slices: BTreeMap<Arc<str>, u32>,
     /// Clusters that are pinned to a shard, as the leader knew them.
     pub(crate) pins: BTreeMap<Arc<str>, u32>,
+    /// Owners that were replaced while they might still believe to own, by cluster:
+    /// the epoch each had, and its stay. None stands here longer than its stay lasts
+    /// or after it has let go.
+    pub(crate) doubted: BTreeMap<Arc<str>, BTreeMap<Epoch, Session>>,
     /// The first epoch nobody ever had.
     pub(crate) next_epoch: Epoch,
 }
@@ -87,6 +91,9 @@ struct Stored {
     clusters: Vec<(Arc<str>, u32, u32, Place)>,
     /// Address, place.
     repositories: Vec<(Arc<str>, Place)>,
+    /// Epoch and session of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    doubted: BTreeMap<Arc<str>, Vec<(u64, i64)>>,
 }
 
 /// Index of the replica, epoch, for what is leaving the index of the next replica,
@@ -118,6 +125,18 @@ impl Document {
         self.entries.range(slices_of(server))
     }
 
+    /// Whether somebody who was replaced may still be at work on a cluster, of those
+    /// before an epoch.
+    pub(crate) fn is_doubted(&self, server: &str, before: Epoch) -> bool {
+        self.doubted.get(server).is_some_and(|doubted| doubted.keys().any(|epoch| *epoch < before))
+    }
+
+    /// Those it doubts that `before` did not.
+    pub(crate) fn newly_doubted(&self, before: &Self) -> impl Iterator<Item = Epoch> {
+        let known = |epoch: &Epoch| before.doubted.values().any(|doubted| doubted.contains_key(epoch));
+        self.doubted.values().flat_map(BTreeMap::keys).copied().filter(move |epoch| !known(epoch))
+    }
+
     /// As it is stored.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, DocumentError> {
         let mut replicas: Vec<(Arc<str>, i64)> = Vec::new();
@@ -144,7 +163,9 @@ impl Document {
             }
         }
         let (next_epoch, slices, pins) = (self.next_epoch.0, self.slices.clone(), self.pins.clone());
-        let stored = Stored { next_epoch, replicas, slices, pins, clusters, repositories };
+        let stays = |stays: &BTreeMap<Epoch, Session>| stays.iter().map(|(epoch, stay)| (epoch.0, stay.0)).collect();
+        let doubted = self.doubted.iter().map(|(server, doubted)| (server.clone(), stays(doubted))).collect();
+        let stored = Stored { next_epoch, replicas, slices, pins, clusters, repositories, doubted };
         let json = serde_json::to_vec(&stored).map_err(DocumentError::Decode)?;
         let mut packed = DeflateEncoder::new(vec![VERSION], Compression::default());
         packed.write_all(&json).and_then(|()| packed.finish()).map_err(DocumentError::Unpack)
@@ -184,7 +205,10 @@ impl Document {
         for (url, place) in stored.repositories {
             entries.insert(EntityId::Repository { url }, entry(place)?);
         }
-        Ok(Self { entries, slices: stored.slices, pins: stored.pins, next_epoch: Epoch(stored.next_epoch) })
+        let stays = |stays: Vec<(u64, i64)>| stays.into_iter().map(|(e, stay)| (Epoch(e), Session(stay))).collect();
+        let doubted = stored.doubted.into_iter().map(|(server, doubted)| (server, stays(doubted))).collect();
+        let (slices, pins, next_epoch) = (stored.slices, stored.pins, Epoch(stored.next_epoch));
+        Ok(Self { entries, slices, pins, doubted, next_epoch })
     }
 }
 
@@ -218,6 +242,7 @@ mod tests {
             document.entries.insert(EntityId::cluster(&server), entry);
             if number % 100 == 0 {
                 document.slices.insert(server.as_str().into(), 12);
+                document.doubted.insert(server.as_str().into(), BTreeMap::from([(Epoch(number), Session(7))]));
                 document.pins.insert(server.into(), 3);
             }
         }

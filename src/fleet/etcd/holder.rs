@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::etcd::connection::{CallError, Connection};
-use crate::etcd::document::Session;
-use crate::etcd::keys::{Key, Keys};
+use crate::etcd::connection::CallError;
+use crate::etcd::document::{Document, Session};
+use crate::etcd::keys::Key;
+use crate::etcd::notes::{Note, Notes};
 use crate::etcd::options::EtcdOptions;
 use crate::etcd::owner::{Duty, Owner};
 use crate::etcd::session::Stay;
@@ -24,17 +24,18 @@ use crate::etcd::view::View;
 use crate::id::{EntityId, Epoch};
 use crate::lease::Ownership;
 use crate::placement::Owned;
+use crate::succession::Fenced;
 
-/// Acknowledgements in one transaction: etcd takes 128 operations.
+/// Acknowledgements written at once.
 const BATCH: usize = 64;
 
 pub(crate) struct Holder {
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) keys: Keys,
+    pub(crate) notes: Notes,
     pub(crate) options: Arc<EtcdOptions>,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) stay: watch::Receiver<Option<Stay>>,
     pub(crate) owned: watch::Sender<Arc<Owned>>,
+    pub(crate) fenced: Arc<Fenced>,
     /// Counts whoever holds an ownership.
     pub(crate) work: TaskTracker,
 }
@@ -83,6 +84,7 @@ impl Holder {
             if let (Some(hold), Some(document)) = (&mut hold, document) {
                 let duties = owner.on_document(&self.options.me.id, &document);
                 self.act(hold, duties, &drained);
+                self.tell_alone(&document);
             }
         }
         self.end(owner.on_lapsed());
@@ -90,12 +92,7 @@ impl Holder {
 
     fn begin(&self, stay: Stay) -> Hold {
         let (duties, received) = mpsc::unbounded_channel();
-        let writer = Writer {
-            connection: self.connection.clone(),
-            keys: self.keys.clone(),
-            member: self.keys.write(&Key::Member(self.options.me.id.clone())),
-            stay: stay.clone(),
-        };
+        let writer = Writer { notes: self.notes.clone(), stay: stay.clone() };
         let writer = AbortOnDropHandle::new(tokio::spawn(writer.run(received)));
         Hold { stay, holders: BTreeMap::new(), duties, _writer: writer }
     }
@@ -120,6 +117,15 @@ impl Holder {
         self.owned.send_if_modified(|now| replace_changed(now, owned));
     }
 
+    /// Lets owners know that nobody before them can be at work any more.
+    fn tell_alone(&self, document: &Document) {
+        let owned = self.owned.borrow();
+        let waiting = owned.iter().filter(|(_, ownership)| !ownership.succession().is_alone());
+        for (_, ownership) in waiting.filter(|(entity, o)| !is_doubted(entity, o.epoch(), document)) {
+            ownership.succession().on_alone();
+        }
+    }
+
     fn act(&self, hold: &mut Hold, duties: Vec<Duty>, drained: &mpsc::UnboundedSender<(Session, Epoch)>) {
         if duties.is_empty() {
             return;
@@ -130,8 +136,9 @@ impl Holder {
                 Duty::Gain(entity, epoch) => {
                     let holders = TaskTracker::new();
                     holders.close();
-                    let lease = hold.stay.lease.clone();
-                    owned.insert(entity.clone(), Ownership::counted(entity, epoch, lease, [&holders, &self.work]));
+                    let (lease, counted) = (hold.stay.lease.clone(), [&holders, &self.work]);
+                    let owns = (entity.clone(), epoch);
+                    owned.insert(entity, Ownership::counted(owns, self.fenced.clone(), lease, counted));
                     hold.holders.insert(epoch, holders);
                 }
                 Duty::Stop(entity, epoch) => {
@@ -152,6 +159,10 @@ impl Holder {
         }
         self.publish(owned);
     }
+}
+
+fn is_doubted(entity: &EntityId, epoch: Epoch, document: &Document) -> bool {
+    matches!(entity, EntityId::ClusterSlice { server, .. } if document.is_doubted(server, epoch))
 }
 
 fn replace_changed(now: &mut Arc<Owned>, next: Owned) -> bool {
@@ -181,9 +192,7 @@ impl Hold {
 
 /// Writes what was let go of, under the lease.
 struct Writer {
-    connection: Arc<Connection>,
-    keys: Keys,
-    member: String,
+    notes: Notes,
     stay: Stay,
 }
 
@@ -194,8 +203,9 @@ impl Writer {
         let mut trouble = Trouble::new("it can be written that entities were let go of");
         let mut batch = Vec::new();
         while duties.recv_many(&mut batch, BATCH).await > 0 {
+            let notes: Vec<Note> = batch.drain(..).filter_map(note).collect();
             while self.stay.lease.is_held(Instant::now()) {
-                match self.write(&batch).await {
+                match self.notes.write(&self.stay, &notes).await {
                     Ok(()) => {
                         trouble.on_success();
                         break;
@@ -204,35 +214,18 @@ impl Writer {
                     Err(CallError::LeaseGone) => return,
                     Err(error) => {
                         trouble.on_failure(&error.to_string());
-                        sleep(self.connection.attempt()).await;
+                        sleep(self.notes.connection.attempt()).await;
                     }
                 }
             }
-            batch.clear();
         }
     }
+}
 
-    async fn write(&self, batch: &[Duty]) -> Result<(), CallError> {
-        let under = PutOptions::new().with_lease(self.stay.session.0);
-        let operations: Vec<TxnOp> = batch
-            .iter()
-            .filter_map(|duty| match duty {
-                Duty::Acknowledge(epoch) => {
-                    Some(TxnOp::put(self.keys.write(&Key::Released(*epoch)), "", Some(under.clone())))
-                }
-                Duty::Forget(epoch) => Some(TxnOp::delete(self.keys.write(&Key::Released(*epoch)), None)),
-                Duty::Gain(..) | Duty::Stop(..) => None,
-            })
-            .collect();
-        let is_member = Compare::lease(self.member.clone(), CompareOp::Equal, self.stay.session.0);
-        let txn = Txn::new().when([is_member]).and_then(operations);
-        let answer = self
-            .connection
-            .call(self.stay.until(), |client: Client| {
-                let txn = txn.clone();
-                async move { client.kv_client().txn(txn).await }
-            })
-            .await?;
-        if answer.succeeded() { Ok(()) } else { Err(CallError::LeaseGone) }
+fn note(duty: Duty) -> Option<Note> {
+    match duty {
+        Duty::Acknowledge(epoch) => Some(Note::Put(Key::Released(epoch), Vec::new())),
+        Duty::Forget(epoch) => Some(Note::Delete(Key::Released(epoch))),
+        Duty::Gain(..) | Duty::Stop(..) => None,
     }
 }

@@ -22,9 +22,10 @@ impl Etcd {
 fn report(view: &View) -> PlacementReport {
     let document = view.document.as_deref().cloned().unwrap_or_default();
     let (overdue, pins) = (BTreeSet::new(), document.pins.clone());
-    let View { sessions, costs, released, ready, .. } = view;
-    let worth_splitting = Cost::default();
-    let facts = Facts { sessions, costs, released, ready, overdue: &overdue, pins: &pins, worth_splitting };
+    let View { sessions, costs, released, ready, fenced, .. } = view;
+    let (worth_splitting, lost) = (Cost::default(), BTreeSet::new());
+    let (overdue, pins, lost) = (&overdue, &pins, &lost);
+    let facts = Facts { sessions, costs, released, ready, overdue, lost, fenced, pins, worth_splitting };
     let demands = demands(&document, facts);
     let is_there = |entry: &crate::etcd::document::Entry| {
         sessions.get(&entry.replica).is_some_and(|(session, _)| *session == entry.session)

@@ -8,6 +8,7 @@
 //! | `assignment` | who owns what ([`super::document`]) | no |
 //! | `released/EPOCH` | empty: its owner has let go | yes |
 //! | `ready/EPOCH` | name of the replica that is prepared to take over from it | yes |
+//! | `fenced/EPOCH` | empty: the cluster refuses its owner once it is taken over | yes |
 
 use crate::id::{EntityId, Epoch, ReplicaId};
 use crate::slices::Slice;
@@ -26,6 +27,7 @@ pub(crate) enum Key {
     Assignment,
     Released(Epoch),
     Ready(Epoch),
+    Fenced(Epoch),
 }
 
 // === impl Keys ===
@@ -52,6 +54,7 @@ impl Keys {
             Key::Assignment => format!("{root}assignment"),
             Key::Released(epoch) => format!("{root}released/{}", epoch.0),
             Key::Ready(epoch) => format!("{root}ready/{}", epoch.0),
+            Key::Fenced(epoch) => format!("{root}fenced/{}", epoch.0),
         }
     }
 
@@ -64,6 +67,7 @@ impl Keys {
             Some(("members", name)) => Some(Key::Member(ReplicaId::new(name))),
             Some(("released", epoch)) => Some(Key::Released(Epoch(epoch.parse().ok()?))),
             Some(("ready", epoch)) => Some(Key::Ready(Epoch(epoch.parse().ok()?))),
+            Some(("fenced", epoch)) => Some(Key::Fenced(Epoch(epoch.parse().ok()?))),
             Some(("entities", entity)) => {
                 let (kind, name) = entity.split_once('/')?;
                 match kind {
@@ -95,6 +99,7 @@ mod tests {
             Key::Assignment,
             Key::Released(Epoch(7)),
             Key::Ready(Epoch(8)),
+            Key::Fenced(Epoch(9)),
             Key::Entity(EntityId::cluster_slice("https://host:1/path?x=2", Slice { number: 3, of: 5 })),
             Key::Entity(EntityId::repository("https://host/a/b.git")),
         ] {

@@ -16,16 +16,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::assignment::Assignment;
-use crate::error::Error;
+use crate::error::{Error, report};
 use crate::etcd::connection::{CallError, Connection};
 use crate::etcd::document::{Document, DocumentError, Session};
 use crate::etcd::keys::{Key, Keys};
 use crate::etcd::options::EtcdOptions;
 use crate::etcd::patience::Patience;
-use crate::etcd::plan::{Facts, Next, plan_document, step};
+use crate::etcd::plan::{Facts, Next, count_lost, plan_document, step};
 use crate::etcd::session::Stay;
 use crate::etcd::trouble::Trouble;
-use crate::etcd::view::{View, report, term};
+use crate::etcd::view::{View, term};
 use crate::id::{EntityId, Epoch, ReplicaId, Term};
 use crate::placement::Pins;
 use told::Told;
@@ -48,6 +48,8 @@ pub(crate) struct Leader {
     /// Whether this replica stands for election.
     pub(crate) stands: watch::Receiver<bool>,
     pub(crate) pins: watch::Receiver<Arc<Pins>>,
+    /// Replicas that this one has lost sight of.
+    pub(crate) lost: watch::Receiver<BTreeSet<ReplicaId>>,
 }
 
 /// What came of a write.
@@ -125,12 +127,22 @@ impl Leader {
     /// Waits until there is no leader and becomes it.
     async fn elect(&mut self, session: Session) -> Result<Term, CallError> {
         let me = self.options.me.id.clone();
+        let mut seen_lost = self.lost.borrow_and_update().clone();
         loop {
             // A view from before this stay says nothing of the present.
             let is_ours = |view: &View| view.sessions.get(&me).is_some_and(|(known, _)| *known == session);
             let is_free = |view: &View| view.leader.is_none_or(|(leader, _)| leader == session);
-            let seen = self.view.wait_for(|view| is_ours(view) && is_free(view)).await.map(|view| view.leader);
-            let Ok(leader) = seen else { std::future::pending().await };
+            let (mut view, mut lost) = (self.view.clone(), self.lost.clone());
+            let leader = tokio::select! {
+                seen = view.wait_for(|view| is_ours(view) && is_free(view)) => seen.map(|view| Some(view.leader)),
+                changed = lost.changed() => changed.map(|()| None),
+            };
+            let Ok(leader) = leader else { std::future::pending().await };
+            let Some(leader) = leader else {
+                let before = std::mem::replace(&mut seen_lost, self.lost.borrow_and_update().clone());
+                self.depose_lost(&before).await?;
+                continue;
+            };
             // Elected already, by a request whose answer was lost.
             if let Some((_, term)) = leader {
                 return Ok(term);
@@ -140,6 +152,23 @@ impl Leader {
             }
             // Somebody was faster, and the view will say who.
             sleep(PAUSE / 5).await;
+        }
+    }
+
+    /// Ends the term of a leader that this replica has just lost sight of, so that
+    /// there is another one before its lease has run out. A wrong guess costs an
+    /// election, and only one: who was out of sight before it led may lead.
+    async fn depose_lost(&self, before: &BTreeSet<ReplicaId>) -> Result<(), CallError> {
+        let (view, lost) = (self.view.borrow().clone(), self.lost.borrow().clone());
+        let lost = count_lost(&lost, &view.sessions);
+        let Some((session, term)) = view.leader else { return Ok(()) };
+        let is_lost = |name: &&ReplicaId| view.sessions.get(*name).is_some_and(|(known, _)| *known == session);
+        match lost.difference(before).find(is_lost) {
+            Some(leader) => {
+                tracing::warn!(%leader, %term, "the leader cannot be reached any more; another one is elected");
+                self.resign(term).await
+            }
+            None => Ok(()),
         }
     }
 
@@ -167,7 +196,9 @@ impl Leader {
     async fn lead(mut self, term: Term) {
         let mut trouble = Trouble::new("the leader can store placement");
         let (mut prepared, mut told) = (Patience::default(), Told::default());
-        self.gather().await;
+        if self.lost.borrow().is_empty() {
+            self.gather().await;
+        }
         loop {
             let decided_at = Instant::now();
             let view = self.view.borrow_and_update().clone();
@@ -177,7 +208,8 @@ impl Leader {
             let base = self.base(&view);
             let pins = self.pins.borrow_and_update().clone();
             let (overdue, mut patience) = prepared.judge(&base, decided_at, self.options.prepare);
-            let facts = self.facts(&view, &overdue, &pins);
+            let lost = count_lost(&self.lost.borrow_and_update(), &view.sessions);
+            let facts = self.facts(&view, (&overdue, &lost), &pins);
             told.decided(&base, facts, decided_at);
             let next = plan_document(&base, facts);
             if next.document != base || !next.costs.is_empty() || view.stored == 0 {
@@ -217,6 +249,9 @@ impl Leader {
                 if let Some(news) = difference(&view, decided) {
                     return Ok(news);
                 }
+                if !self.lost.borrow().is_empty() && view.fenced != decided.fenced {
+                    return Ok(News::Urgent);
+                }
                 view.costs != decided.costs
             };
             if is_costly {
@@ -228,6 +263,7 @@ impl Leader {
             tokio::select! {
                 changed = self.view.changed() => changed?,
                 changed = self.pins.changed() => return changed.map(|()| News::Ordinary),
+                changed = self.lost.changed() => return changed.map(|()| News::Urgent),
                 () = sleep_until(at), if due.is_some() => return Ok(News::Urgent),
             }
         }
@@ -247,10 +283,15 @@ impl Leader {
         drop(timeout_at(Instant::now() + self.options.lease, seen).await);
     }
 
-    fn facts<'a>(&self, view: &'a View, overdue: &'a BTreeSet<Epoch>, pins: &'a Pins) -> Facts<'a> {
-        let View { sessions, costs, released, ready, .. } = view;
+    fn facts<'a>(
+        &self,
+        view: &'a View,
+        (overdue, lost): (&'a BTreeSet<Epoch>, &'a BTreeSet<ReplicaId>),
+        pins: &'a Pins,
+    ) -> Facts<'a> {
+        let View { sessions, costs, released, ready, fenced, .. } = view;
         let worth_splitting = self.options.worth_splitting;
-        Facts { sessions, costs, released, ready, overdue, pins, worth_splitting }
+        Facts { sessions, costs, released, ready, overdue, lost, fenced, pins, worth_splitting }
     }
 
     fn base(&self, view: &View) -> Document {
@@ -268,11 +309,19 @@ impl Leader {
         }
         let (leader, key) = (self.keys.write(&Key::Leader), self.keys.write(&Key::Assignment));
         let created = i64::try_from(term.0).unwrap_or(i64::MAX);
+        let mut compared = vec![
+            Compare::create_revision(leader.clone(), CompareOp::Equal, created),
+            Compare::mod_revision(key.clone(), CompareOp::Equal, view.stored),
+        ];
+        // Who is replaced while it may be at work must be fenced now, and not only when
+        // this view was true.
+        compared.extend(
+            next.document
+                .newly_doubted(&self.base(view))
+                .map(|epoch| Compare::create_revision(self.keys.write(&Key::Fenced(epoch)), CompareOp::Greater, 0)),
+        );
         let txn = Txn::new()
-            .when([
-                Compare::create_revision(leader.clone(), CompareOp::Equal, created),
-                Compare::mod_revision(key.clone(), CompareOp::Equal, view.stored),
-            ])
+            .when(compared)
             .and_then(std::iter::once(TxnOp::put(key, value, None)).chain(self.costs(next)).collect::<Vec<_>>())
             .or_else([TxnOp::get(leader, None)]);
         let answer = self.send(txn, self.connection.attempt() * 2).await?;
@@ -305,8 +354,8 @@ impl Leader {
             }
             let targets: BTreeMap<&EntityId, &ReplicaId> =
                 wanted.iter().map(|(entity, placed)| (entity, &placed.replica)).collect();
-            let (overdue, pins) = (BTreeSet::new(), self.pins.borrow().clone());
-            let document = step(&base, self.facts(&view, &overdue, &pins), &targets);
+            let (overdue, lost, pins) = (BTreeSet::new(), BTreeSet::new(), self.pins.borrow().clone());
+            let document = step(&base, self.facts(&view, (&overdue, &lost), &pins), &targets);
             match self.put(term, &view, &Next { document, costs: Vec::new() }).await {
                 Ok(Stored::At(revision)) => {
                     self.clone().see(revision).await;
@@ -320,7 +369,7 @@ impl Leader {
         Err(Error::Backend { operation: "written", source: "others store all the time".into() })
     }
 
-    /// Gives leadership up: the next may be elected at once.
+    /// Ends a term: the next leader may be elected at once.
     pub(crate) async fn resign(&self, term: Term) -> Result<(), CallError> {
         let key = self.keys.write(&Key::Leader);
         let created = i64::try_from(term.0).unwrap_or(i64::MAX);

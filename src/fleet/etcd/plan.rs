@@ -11,6 +11,13 @@
 //! common with it: a cluster that is split, or joined again, is let go of as a
 //! whole before its new slices begin.
 //!
+//! One exception: an owner that others have lost sight of is replaced at once if the
+//! cluster itself refuses it after a takeover. It may believe to own for a while, and
+//! is remembered as doubted until it cannot (the write compares that it is fenced at
+//! that moment still); its successor works behind the same
+//! fence until then, and the cluster is not split or joined meanwhile. When somebody
+//! has lost sight of more than half of the replicas, that says more about itself.
+//!
 //! Before an entry is marked, its next owner is named and prepares, so that it
 //! has all it needs when it is its turn. That promises nothing to anybody.
 
@@ -26,6 +33,10 @@ use crate::etcd::document::{Document, Entry, Leaving, Session};
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId};
 use sizes::Sizes;
 
+/// Owners replaced in one write although they may be at work: etcd compares no more
+/// keys in one transaction, and each must be fenced at that moment still.
+const REPLACED: usize = 100;
+
 /// The replicas that are there, each with its session.
 pub(crate) type Sessions = BTreeMap<ReplicaId, (Session, Replica)>;
 
@@ -38,12 +49,23 @@ pub(crate) struct Facts<'a> {
     pub(crate) released: &'a BTreeSet<Epoch>,
     /// Epochs that somebody is prepared to take over from.
     pub(crate) ready: &'a BTreeMap<Epoch, ReplicaId>,
-    /// Epochs whose takeover is prepared no longer: it took too long.
+    /// Epochs whose takeover has been prepared for longer than an owner who leaves waits.
     pub(crate) overdue: &'a BTreeSet<Epoch>,
+    /// Replicas that the leader has lost sight of, though their sessions last.
+    pub(crate) lost: &'a BTreeSet<ReplicaId>,
+    /// Epochs whose owners the cluster refuses once somebody has taken over.
+    pub(crate) fenced: &'a BTreeSet<Epoch>,
     /// Clusters that are pinned to a shard.
     pub(crate) pins: &'a BTreeMap<Arc<str>, u32>,
     /// What a cluster costs at least that is split at all.
     pub(crate) worth_splitting: Cost,
+}
+
+/// Of replicas that were lost sight of, those that it counts for: none when they are
+/// more than half.
+pub(crate) fn count_lost(lost: &BTreeSet<ReplicaId>, sessions: &Sessions) -> BTreeSet<ReplicaId> {
+    let there: BTreeSet<ReplicaId> = lost.iter().filter(|name| sessions.contains_key(*name)).cloned().collect();
+    if there.len() * 2 <= sessions.len() { there } else { BTreeSet::new() }
 }
 
 /// What is stored next, at once.
@@ -57,7 +79,7 @@ pub(crate) struct Next {
 
 /// What follows `document`; the same when nothing is to change.
 pub(crate) fn plan_document(document: &Document, facts: Facts<'_>) -> Next {
-    let replicas: Vec<Replica> = facts.sessions.values().map(|(_, replica)| replica.clone()).collect();
+    let replicas: Vec<Replica> = facts.replicas().collect();
     let sizes = Sizes::decide(document, facts);
     let demands = sizes.demands(facts);
     let decided = assign_demands(&standing(document, facts), &replicas, &demands);
@@ -70,10 +92,22 @@ pub(crate) fn plan_document(document: &Document, facts: Facts<'_>) -> Next {
 
 /// Goes as far towards `wanted` as the rule permits.
 pub(crate) fn step(document: &Document, facts: Facts<'_>, wanted: &BTreeMap<&EntityId, &ReplicaId>) -> Document {
-    let mut next = Document { entries: BTreeMap::new(), ..document.clone() };
+    let mut next = Document { entries: BTreeMap::new(), doubted: facts.doubted(document), ..document.clone() };
     let target = |entity: &EntityId| wanted.get(entity).copied().filter(|name| facts.sessions.contains_key(*name));
+    let mut replaced = 0;
     for (entity, entry) in document.entries.iter().filter(|(_, entry)| !facts.has_ended(entry)) {
-        next.entries.insert(entity.clone(), facts.follow(entry, target(entity)));
+        let target = target(entity);
+        let is_elsewhere = target.is_some_and(|target| *target != entry.replica);
+        if facts.may_be_replaced(entry) && is_elsewhere && replaced < REPLACED {
+            replaced += 1;
+            next.doubt(entity, entry);
+            continue;
+        }
+        // Asking an owner to leave who is out of sight would only mean that it must,
+        // should it come back.
+        let stays = facts.lost.contains(&entry.replica) && entry.leaving.is_none();
+        let target = if stays { Some(&entry.replica) } else { target };
+        next.entries.insert(entity.clone(), facts.follow(entry, target));
     }
     // An entity that is given on keeps its place in the order, so that epochs are
     // handed out the same way whoever leads.
@@ -109,6 +143,30 @@ fn standing(document: &Document, facts: Facts<'_>) -> Assignment {
 // === impl Facts ===
 
 impl Facts<'_> {
+    /// What there is to place on: what is out of sight gets nothing.
+    fn replicas(&self) -> impl Iterator<Item = Replica> {
+        self.sessions.values().map(|(_, replica)| match self.lost.contains(&replica.id) {
+            true => Replica { weight: 0, ..replica.clone() },
+            false => replica.clone(),
+        })
+    }
+
+    /// Whether nobody need wait until the owner has stopped.
+    fn may_be_replaced(&self, entry: &Entry) -> bool {
+        self.lost.contains(&entry.replica) && self.fenced.contains(&entry.epoch)
+    }
+
+    /// Those replaced before who may still be at work.
+    fn doubted(&self, document: &Document) -> BTreeMap<Arc<str>, BTreeMap<Epoch, Session>> {
+        let lasts = |session: &Session| self.sessions.values().any(|(known, _)| known == session);
+        let mut doubted = document.doubted.clone();
+        for stays in doubted.values_mut() {
+            stays.retain(|epoch, session| !self.released.contains(epoch) && lasts(session));
+        }
+        doubted.retain(|_, stays| !stays.is_empty());
+        doubted
+    }
+
     fn has_ended(&self, entry: &Entry) -> bool {
         let is_there = self.sessions.get(&entry.replica).is_some_and(|(session, _)| *session == entry.session);
         !is_there || self.released.contains(&entry.epoch)
@@ -120,7 +178,7 @@ impl Facts<'_> {
         entry.coming = None;
         match target {
             Some(target) if entry.leaving.is_none() && *target == entry.replica => {}
-            Some(target) if entry.leaving.is_none() && !self.is_prepared(entry.epoch, target) => {
+            Some(target) if entry.leaving.is_none() && !self.is_prepared(&entry, target) => {
                 entry.coming = Some(target.clone());
             }
             target => entry.leaving = Some(Leaving { next: target.cloned() }),
@@ -128,8 +186,11 @@ impl Facts<'_> {
         entry
     }
 
-    fn is_prepared(&self, epoch: Epoch, target: &ReplicaId) -> bool {
-        self.overdue.contains(&epoch) || self.ready.get(&epoch) == Some(target)
+    /// Who stays waits until its successor is prepared, however long that takes: a
+    /// cluster is better off with an owner that reaches it. Who leaves cannot.
+    fn is_prepared(&self, entry: &Entry, target: &ReplicaId) -> bool {
+        let leaves = self.sessions.get(&entry.replica).is_none_or(|(_, replica)| replica.weight == 0);
+        self.ready.get(&entry.epoch) == Some(target) || (leaves && self.overdue.contains(&entry.epoch))
     }
 }
 
@@ -143,6 +204,13 @@ impl Document {
             EntityId::ClusterSlice { server, .. } => {
                 self.slices_of(server).any(|(standing, _)| standing.overlaps(entity))
             }
+        }
+    }
+
+    /// Somebody is replaced who may not know it for a while.
+    fn doubt(&mut self, entity: &EntityId, entry: &Entry) {
+        if let EntityId::ClusterSlice { server, .. } = entity {
+            self.doubted.entry(server.clone()).or_default().insert(entry.epoch, entry.session);
         }
     }
 

@@ -7,27 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::etcd::connection::{CallError, Connection};
+use crate::etcd::connection::CallError;
 use crate::etcd::document::Document;
-use crate::etcd::keys::{Key, Keys};
-use crate::etcd::options::EtcdOptions;
+use crate::etcd::keys::Key;
+use crate::etcd::notes::{Note, Notes};
 use crate::etcd::session::Stay;
 use crate::etcd::trouble::Trouble;
 use crate::etcd::view::View;
 use crate::id::{EntityId, Epoch, ReplicaId};
 use crate::placement::Coming;
 
-/// Keys in one transaction: etcd takes 128 operations.
-const BATCH: usize = 64;
-
 pub(crate) struct Preparer {
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) keys: Keys,
-    pub(crate) options: Arc<EtcdOptions>,
+    pub(crate) notes: Notes,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) stay: watch::Receiver<Option<Stay>>,
     pub(crate) coming: watch::Sender<Coming>,
@@ -61,7 +55,7 @@ impl Preparer {
                 written.clear();
             }
             let document = self.view.borrow_and_update().document.clone();
-            let coming = document.map(|document| coming_to(&self.options.me.id, &document)).unwrap_or_default();
+            let coming = document.map(|document| coming_to(&self.notes.me, &document)).unwrap_or_default();
             let prepared = self.prepared.borrow_and_update().clone();
             let due: BTreeSet<Epoch> =
                 coming.iter().filter(|(entity, _)| prepared.contains(*entity)).map(|(_, epoch)| *epoch).collect();
@@ -73,7 +67,7 @@ impl Preparer {
                 is_new
             });
             if let Some(stay) = stay.filter(|_| due != written) {
-                match self.write(&stay, &due, &written).await {
+                match self.notes.write(&stay, &self.notes(&due, &written)).await {
                     Ok(()) => {
                         trouble.on_success();
                         written = due;
@@ -82,7 +76,7 @@ impl Preparer {
                     Err(CallError::LeaseGone) => {}
                     Err(error) => {
                         trouble.on_failure(&error.to_string());
-                        sleep(self.connection.attempt()).await;
+                        sleep(self.notes.connection.attempt()).await;
                         continue;
                     }
                 }
@@ -95,26 +89,9 @@ impl Preparer {
         }
     }
 
-    async fn write(&self, stay: &Stay, due: &BTreeSet<Epoch>, written: &BTreeSet<Epoch>) -> Result<(), CallError> {
-        let under = PutOptions::new().with_lease(stay.session.0);
-        let name = self.options.me.id.as_str();
-        let key = |epoch: &Epoch| self.keys.write(&Key::Ready(*epoch));
-        let puts = due.difference(written).map(|epoch| TxnOp::put(key(epoch), name, Some(under.clone())));
-        let deletes = written.difference(due).map(|epoch| TxnOp::delete(key(epoch), None));
-        let operations: Vec<TxnOp> = puts.chain(deletes).collect();
-        let member = self.keys.write(&Key::Member(self.options.me.id.clone()));
-        for batch in operations.chunks(BATCH) {
-            let is_member = Compare::lease(member.clone(), CompareOp::Equal, stay.session.0);
-            let txn = Txn::new().when([is_member]).and_then(batch.to_vec());
-            let request = |client: Client| {
-                let txn = txn.clone();
-                async move { client.kv_client().txn(txn).await }
-            };
-            let answer = self.connection.call(stay.until().max(Instant::now()), request).await?;
-            if !answer.succeeded() {
-                return Err(CallError::LeaseGone);
-            }
-        }
-        Ok(())
+    fn notes(&self, due: &BTreeSet<Epoch>, written: &BTreeSet<Epoch>) -> Vec<Note> {
+        let name = self.notes.me.as_str().as_bytes();
+        let put = due.difference(written).map(|epoch| Note::Put(Key::Ready(*epoch), name.to_vec()));
+        put.chain(written.difference(due).map(|epoch| Note::Delete(Key::Ready(*epoch)))).collect()
     }
 }

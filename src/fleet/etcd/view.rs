@@ -6,6 +6,7 @@ use std::sync::Arc;
 use etcd_client::KeyValue;
 use serde::{Deserialize, Serialize};
 
+use crate::error::report;
 use crate::etcd::document::{Document, Session};
 use crate::etcd::keys::{Key, Keys};
 use crate::etcd::plan::Sessions;
@@ -30,6 +31,8 @@ pub(crate) struct View {
     pub(crate) released: Arc<BTreeSet<Epoch>>,
     /// Epochs that somebody is prepared to take over from.
     pub(crate) ready: Arc<BTreeMap<Epoch, ReplicaId>>,
+    /// Epochs whose owners the cluster refuses once it is taken over.
+    pub(crate) fenced: Arc<BTreeSet<Epoch>>,
 }
 
 /// A member as it is written.
@@ -88,6 +91,9 @@ impl View {
                     Arc::make_mut(&mut self.ready).insert(epoch, ReplicaId::new(name));
                 }
             }
+            Some(Key::Fenced(epoch)) => {
+                Arc::make_mut(&mut self.fenced).insert(epoch);
+            }
             None => {}
         }
         false
@@ -109,6 +115,9 @@ impl View {
             }
             Some(Key::Ready(epoch)) => {
                 Arc::make_mut(&mut self.ready).remove(&epoch);
+            }
+            Some(Key::Fenced(epoch)) => {
+                Arc::make_mut(&mut self.fenced).remove(&epoch);
             }
             Some(Key::Assignment) => {
                 // Nobody of ours does that. Epochs go on from what is remembered.
@@ -138,16 +147,4 @@ impl StoredMember {
 /// The leadership that began in a revision.
 pub(crate) fn term(revision: i64) -> Term {
     Term(u64::try_from(revision).unwrap_or_default())
-}
-
-/// An error with its sources.
-pub(crate) fn report(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        words.push_str(": ");
-        words.push_str(&next.to_string());
-        source = next.source();
-    }
-    words
 }

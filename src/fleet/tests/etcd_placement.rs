@@ -292,3 +292,45 @@ async fn a_busy_cluster_is_split_over_the_replicas_and_joined_when_it_is_calm() 
     eventually(PATIENCE, || spread(1_000, 1)).await;
     judge.check();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_lost_replica_what_is_fenced_is_taken_at_once_and_it_hears_of_it() {
+    let etcd = Cluster::start(1).await.expect("etcd starts");
+    let (judge, entities) = (Judge::default(), clusters(8));
+    let names = ["one", "two", "three"];
+    let mut workers = Vec::new();
+    for name in names {
+        workers.push(Worker::join(options(name, etcd.endpoints()), &judge).await);
+    }
+    workers[0].fleet.declare(entities.clone()).await.expect("is written");
+    until_all_owned(&workers.iter().collect::<Vec<_>>(), &entities).await;
+    // The others lose sight of the leader, so that the election is part of it.
+    let leads = |worker: &Worker| worker.fleet.leading().borrow().is_some();
+    let lost = workers.iter().position(leads).expect("somebody leads");
+    let had = workers[lost].owned(&entities);
+    let (fenced, left) = had.iter().partition::<Vec<_>, _>(|entity| *entity == had.first().expect("it has some"));
+    let ownership = workers[lost].fleet.ownership(fenced[0]).expect("it has it");
+    assert!(ownership.succession().is_alone());
+    ownership.succession().tell_fenced();
+    let session_lasts = ownership.lease().clone();
+    let name = workers[lost].fleet.me().id.clone();
+    let others: Vec<&Worker> = workers.iter().filter(|worker| worker.fleet.me().id != name).collect();
+    others.iter().for_each(|worker| worker.fleet.report_lost([name.clone()].into()));
+
+    let next = eventually(PATIENCE, || async {
+        let owned = others.iter().find_map(|worker| worker.fleet.ownership(fenced[0]));
+        owned.ok_or("nobody has taken over")
+    })
+    .await;
+    // It lives, and so it stops by itself, long before its lease has ended.
+    ownership.revoked().await;
+    assert!(session_lasts.is_held(Instant::now()) && next.epoch() > ownership.epoch());
+    assert!(left.iter().all(|entity| workers[lost].fleet.ownership(entity).is_some()), "the rest is still its own");
+    drop(ownership);
+    // When it has let go, its successor is alone.
+    let alone = next.succession().unfenced();
+    timeout(PATIENCE, alone).await.expect("it is alone");
+
+    others.iter().for_each(|worker| worker.fleet.report_lost([].into()));
+    until_all_owned(&workers.iter().collect::<Vec<_>>(), &entities).await;
+}

@@ -13,7 +13,8 @@ use crate::id::{EntityId, Epoch, ReplicaId};
 pub(super) struct Told {
     /// Since when entities are on their way, by the epochs they leave.
     leaving: BTreeMap<Epoch, Instant>,
-    /// Since when sessions are known to be over that something was still given to.
+    /// Since when sessions are known to be over, or their replicas out of sight, that
+    /// something was still given to.
     gone: BTreeMap<Session, Instant>,
 }
 
@@ -22,13 +23,19 @@ pub(super) struct Told {
 impl Told {
     /// A decision on what is known.
     pub(super) fn decided(&mut self, before: &Document, facts: Facts<'_>, now: Instant) {
-        let is_over =
-            |entry: &&Entry| facts.sessions.get(&entry.replica).is_none_or(|(session, _)| *session != entry.session);
-        for entry in before.entries.values().filter(is_over) {
-            self.gone.entry(entry.session).or_insert(now);
+        let is_there = |entry: &Entry| {
+            let session = facts.sessions.get(&entry.replica).map(|(session, _)| *session);
+            session == Some(entry.session) && !facts.lost.contains(&entry.replica)
+        };
+        let gone: BTreeSet<Session> =
+            before.entries.values().filter(|entry| !is_there(entry)).map(|entry| entry.session).collect();
+        self.gone.retain(|session, _| gone.contains(session));
+        for session in gone {
+            self.gone.entry(session).or_insert(now);
         }
         metrics::gauge!("argosy_fleet_leader").set(1.0);
         metrics::gauge!("argosy_fleet_members").set(facts.sessions.len() as f64);
+        metrics::gauge!("argosy_fleet_lost_members").set(facts.lost.len() as f64);
     }
 
     /// A decision was stored.
@@ -50,9 +57,7 @@ impl Told {
             }
         }
         let epochs: BTreeSet<Epoch> = after.entries.values().map(|entry| entry.epoch).collect();
-        let sessions: BTreeSet<Session> = after.entries.values().map(|entry| entry.session).collect();
         self.leaving.retain(|epoch, _| epochs.contains(epoch));
-        self.gone.retain(|session, _| sessions.contains(session));
         describe(after, facts);
         let count = |which: fn(&Entry) -> bool| after.entries.values().filter(|entry| which(entry)).count();
         let (coming, leaving) = (count(|entry| entry.coming.is_some()), count(|entry| entry.leaving.is_some()));
@@ -72,6 +77,7 @@ impl Told {
 /// Somebody else leads, or nobody.
 pub(super) fn deposed() {
     metrics::gauge!("argosy_fleet_leader").set(0.0);
+    metrics::gauge!("argosy_fleet_lost_members").set(0.0);
     metrics::gauge!("argosy_fleet_imbalance_ratio").set(0.0);
     metrics::gauge!("argosy_fleet_unplaced_entities").set(0.0);
 }
@@ -82,6 +88,7 @@ fn reason(known: Option<&Entry>, entry: &Entry, facts: Facts<'_>, had: &BTreeSet
     let owner = facts.sessions.get(&known.replica).filter(|(session, _)| *session == known.session);
     match owner {
         None => "leave",
+        Some(_) if facts.lost.contains(&known.replica) => "lost",
         Some((_, replica)) if replica.weight == 0 => "leave",
         Some(_) if !had.contains(&entry.replica) => "join",
         Some(_) => "balance",

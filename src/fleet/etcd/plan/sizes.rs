@@ -96,9 +96,12 @@ impl Sizes {
         self.changes.get(entity).copied().unwrap_or_else(|| facts.costs.get(entity).copied())
     }
 
-    /// What a cluster costs in all; `None` while one of its slices is on the move or
-    /// has not been measured.
+    /// What a cluster costs in all; `None` while one of its slices is on the move, or
+    /// was taken from somebody who may still be at work, or has not been measured.
     fn settled_cost(&self, document: &Document, facts: Facts<'_>, server: &Arc<str>) -> Option<Cost> {
+        if document.doubted.contains_key(server) {
+            return None;
+        }
         let of = self.of(server);
         let is_settled = |entry: &Entry| entry.leaving.is_none() && entry.coming.is_none();
         let mut standing = document.slices_of(server);

@@ -13,6 +13,8 @@ struct Fleet {
     document: Document,
     pins: BTreeMap<Arc<str>, u32>,
     ready: bool,
+    lost: BTreeSet<ReplicaId>,
+    fenced: BTreeSet<Epoch>,
 }
 
 impl Fleet {
@@ -28,6 +30,8 @@ impl Fleet {
             document: Document::starting_at(Epoch(1)),
             pins: BTreeMap::new(),
             ready: true,
+            lost: BTreeSet::new(),
+            fenced: BTreeSet::new(),
         }
     }
 
@@ -43,6 +47,8 @@ impl Fleet {
             released: &released,
             ready: &ready,
             overdue: &BTreeSet::new(),
+            lost: &self.lost,
+            fenced: &self.fenced,
             pins: &self.pins,
             worth_splitting: Cost(50_000),
         };
@@ -149,7 +155,7 @@ fn a_split_cluster_is_let_go_of_before_its_slices_begin_and_joined_again_when_it
 }
 
 #[test]
-fn an_owner_works_on_until_its_successor_is_prepared() {
+fn an_owner_works_on_until_its_successor_is_prepared_and_for_ever_unless_it_leaves() {
     let mut fleet = Fleet::new(1, &[100, 100, 100, 100]);
     fleet.settle();
     let joined = Fleet::new(2, &[]).sessions;
@@ -176,4 +182,106 @@ fn a_pinned_cluster_goes_to_its_shard_whole_and_to_anybody_while_there_is_none()
     fleet.sessions.remove(&ReplicaId::new("replica-2"));
     fleet.settle();
     assert_eq!(fleet.document.entries.len(), 4);
+}
+
+/// A settled fleet of three in which one replica is lost: its name, and what it has.
+fn with_one_lost() -> (Fleet, ReplicaId, BTreeMap<EntityId, Entry>) {
+    let mut fleet = Fleet::new(3, &[100; 12]);
+    fleet.settle();
+    let lost = ReplicaId::new("replica-1");
+    let had = fleet.document.entries.iter().filter(|(_, entry)| entry.replica == lost);
+    let had: BTreeMap<EntityId, Entry> = had.map(|(entity, entry)| (entity.clone(), entry.clone())).collect();
+    assert!(had.len() > 2, "{had:?}");
+    fleet.lost = BTreeSet::from([lost.clone()]);
+    (fleet, lost, had)
+}
+
+#[test]
+fn of_a_lost_replica_only_what_is_fenced_is_given_on_and_remembered_as_doubted() {
+    let (mut fleet, lost, had) = with_one_lost();
+    assert!(!fleet.decide(), "nothing is fenced, so the lease is waited for");
+    let (entity, entry) =
+        had.iter().next().map(|(entity, entry)| (entity.clone(), entry.clone())).expect("it has some");
+    fleet.fenced = BTreeSet::from([entry.epoch]);
+    assert!(fleet.decide());
+    let next = fleet.document.entries[&entity].clone();
+    assert!(next.replica != lost && next.epoch > entry.epoch);
+    let server = server_of(&entity).clone();
+    assert_eq!(
+        fleet.document.doubted,
+        BTreeMap::from([(server.clone(), BTreeMap::from([(entry.epoch, entry.session)]))])
+    );
+    assert!(fleet.document.is_doubted(&server, next.epoch) && !fleet.document.is_doubted(&server, entry.epoch));
+    for (other, entry) in had.iter().filter(|(other, _)| **other != entity) {
+        assert_eq!(fleet.document.entries.get(other), Some(entry), "what is not fenced stays as it is");
+    }
+
+    // It is heard of again, has seen what was decided, and lets go.
+    fleet.lost.clear();
+    fleet.settle();
+    assert!(fleet.document.is_doubted(&server, next.epoch));
+    let standing = fleet.document.clone();
+    let released = BTreeSet::from([entry.epoch]);
+    let (pins, overdue, ready, lost) = Default::default();
+    let facts = Facts {
+        sessions: &fleet.sessions,
+        costs: &fleet.costs,
+        released: &released,
+        ready: &ready,
+        overdue: &overdue,
+        lost: &lost,
+        fenced: &fleet.fenced,
+        pins: &pins,
+        worth_splitting: Cost(50_000),
+    };
+    assert!(plan_document(&standing, facts).document.doubted.is_empty());
+}
+
+#[test]
+fn what_is_doubted_is_forgotten_with_the_session() {
+    let (mut fleet, lost, had) = with_one_lost();
+    fleet.fenced = had.values().map(|entry| entry.epoch).collect();
+    fleet.settle();
+    assert_eq!(fleet.document.doubted.len(), had.len());
+    assert!(fleet.owners().values().all(|owner| *owner != lost));
+    fleet.sessions.remove(&lost);
+    fleet.settle();
+    assert!(fleet.document.doubted.is_empty());
+}
+
+#[test]
+fn a_cluster_that_is_doubted_keeps_its_size() {
+    let (mut fleet, _, had) = with_one_lost();
+    fleet.fenced = had.values().map(|entry| entry.epoch).collect();
+    fleet.settle();
+    let busy = had.keys().next().cloned().expect("it has some");
+    fleet.costs.insert(busy.clone(), Cost(9_000_000));
+    fleet.settle();
+    assert!(fleet.document.slices.is_empty(), "{:?}", fleet.document.slices);
+    fleet.sessions.remove(&ReplicaId::new("replica-1"));
+    fleet.settle();
+    assert!(fleet.document.slices.contains_key(server_of(&busy)));
+}
+
+#[test]
+fn who_has_lost_sight_of_more_than_half_says_more_about_itself() {
+    let fleet = Fleet::new(4, &[]);
+    let lost = |count: u32| Fleet::new(count, &[]).sessions.into_keys().collect::<BTreeSet<_>>();
+    assert_eq!(count_lost(&lost(2), &fleet.sessions), lost(2));
+    assert!(count_lost(&lost(3), &fleet.sessions).is_empty());
+    let strangers = BTreeSet::from([ReplicaId::new("gone"), ReplicaId::new("replica-0")]);
+    assert_eq!(count_lost(&strangers, &fleet.sessions), lost(1));
+}
+
+#[test]
+fn so_many_are_replaced_in_one_write_that_etcd_takes_it() {
+    let mut fleet = Fleet::new(2, &[100; 300]);
+    fleet.settle();
+    fleet.lost = BTreeSet::from([ReplicaId::new("replica-1")]);
+    fleet.fenced = fleet.document.entries.values().map(|entry| entry.epoch).collect();
+    let before = fleet.document.clone();
+    assert!(fleet.decide());
+    assert_eq!(fleet.document.newly_doubted(&before).count(), REPLACED);
+    fleet.settle();
+    assert!(fleet.owners().values().all(|owner| owner.as_str() == "replica-0"));
 }

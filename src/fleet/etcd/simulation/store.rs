@@ -18,6 +18,7 @@ pub(super) enum Change {
     Document(Arc<Document>),
     Released(Epoch, bool),
     Ready(Epoch, Option<ReplicaId>),
+    Fenced(Epoch, bool),
     Entity(EntityId, Option<Cost>),
 }
 
@@ -31,6 +32,7 @@ pub(super) struct Known {
     pub(super) stored: usize,
     pub(super) released: BTreeSet<Epoch>,
     pub(super) ready: BTreeMap<Epoch, ReplicaId>,
+    pub(super) fenced: BTreeSet<Epoch>,
     pub(super) costs: BTreeMap<EntityId, Cost>,
 }
 
@@ -41,6 +43,9 @@ pub(super) struct Store {
     leases: BTreeMap<Session, u64>,
     acknowledged_by: BTreeMap<Epoch, Session>,
     prepared_by: BTreeMap<Epoch, Session>,
+    fenced_by: BTreeMap<Epoch, Session>,
+    /// Whether it is not compared that who is replaced early is fenced.
+    pub(super) is_careless: bool,
     next_session: i64,
 }
 
@@ -68,6 +73,8 @@ impl Known {
             Change::Released(epoch, false) => drop(self.released.remove(&epoch)),
             Change::Ready(epoch, Some(name)) => drop(self.ready.insert(epoch, name)),
             Change::Ready(epoch, None) => drop(self.ready.remove(&epoch)),
+            Change::Fenced(epoch, true) => drop(self.fenced.insert(epoch)),
+            Change::Fenced(epoch, false) => drop(self.fenced.remove(&epoch)),
             Change::Entity(entity, Some(cost)) => drop(self.costs.insert(entity, cost)),
             Change::Entity(entity, None) => drop(self.costs.remove(&entity)),
         }
@@ -111,7 +118,9 @@ impl Store {
 
     pub(super) fn store(&mut self, term: Term, seen: usize, next: Next) {
         let leads = self.now.leader.as_ref().is_some_and(|(_, _, current)| *current == term);
-        if leads && self.now.stored == seen {
+        let is_fenced = |epoch: Epoch| self.is_careless || self.now.fenced.contains(&epoch);
+        let may_replace = next.document.newly_doubted(&self.now.document).all(is_fenced);
+        if leads && self.now.stored == seen && may_replace {
             self.change(Change::Document(Arc::new(next.document)));
             // Within one transaction; that others see it after another changes nothing.
             next.costs.into_iter().for_each(|(entity, cost)| self.change(Change::Entity(entity, cost)));
@@ -138,6 +147,20 @@ impl Store {
         }
     }
 
+    pub(super) fn fence(&mut self, session: Session, epoch: Epoch, stands: bool) {
+        if self.leases.contains_key(&session) && self.now.fenced.contains(&epoch) != stands {
+            self.fenced_by.insert(epoch, session);
+            self.change(Change::Fenced(epoch, stands));
+        }
+    }
+
+    /// Ends a term.
+    pub(super) fn depose(&mut self, term: Term) {
+        if self.now.leader.as_ref().is_some_and(|(_, _, current)| *current == term) {
+            self.change(Change::Leader(None));
+        }
+    }
+
     /// What a replica reports of an entity, if it is still known.
     pub(super) fn report(&mut self, entity: EntityId, cost: Cost) {
         if self.now.costs.get(&entity).is_some_and(|known| *known != cost) {
@@ -159,6 +182,9 @@ impl Store {
         }
         for epoch in self.prepared_by.extract_if(.., |_, by| *by == session).map(|(e, _)| e).collect::<Vec<_>>() {
             self.change(Change::Ready(epoch, None));
+        }
+        for epoch in self.fenced_by.extract_if(.., |_, by| *by == session).map(|(e, _)| e).collect::<Vec<_>>() {
+            self.change(Change::Fenced(epoch, false));
         }
     }
 

@@ -7,9 +7,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::store::{Change, Known, LEASE, Store};
+use super::target::{Kind, Targets};
 use crate::etcd::document::Session;
 use crate::etcd::owner::{Duty, Owner};
-use crate::etcd::plan::{Facts, Next, plan_document};
+use crate::etcd::plan::{Facts, Next, count_lost, plan_document};
 use crate::etcd::prepare::coming_to;
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 use crate::slices::Slice;
@@ -36,6 +37,22 @@ enum Request {
     Acknowledge { session: Session, epoch: Epoch },
     Forget { epoch: Epoch },
     Revoke { session: Session },
+    Fence { session: Session, epoch: Epoch },
+    Unfence { node: usize, session: Session, epoch: Epoch, seen: usize },
+    Depose { term: Term },
+}
+
+/// How an owner gets at what it owns.
+struct Way {
+    /// When it has what it needs to take over.
+    at: u64,
+    /// What it is to work with.
+    wish: Kind,
+    has: Option<Kind>,
+    /// Whether others have been told that it is fenced.
+    fenced: bool,
+    /// Whether it is certain that nobody counts on that any more.
+    unfenced: bool,
 }
 
 struct Node {
@@ -49,6 +66,10 @@ struct Node {
     works: BTreeMap<Epoch, EntityId>,
     /// When work that was revoked ends.
     drains: BTreeMap<Epoch, u64>,
+    /// Its credentials for what it works on.
+    ways: BTreeMap<Epoch, Way>,
+    /// Whom it had lost sight of when it last looked.
+    lost: BTreeSet<ReplicaId>,
     known: Known,
     joining: bool,
     /// True times until which it stands still, or is cut off.
@@ -68,6 +89,13 @@ pub(super) struct World {
     held: u64,
     network: Faults,
     pins: BTreeMap<Arc<str>, u32>,
+    targets: Targets,
+    /// Whether owners do not look at the assignment when they take back that they are fenced.
+    is_blind: bool,
+    /// True times until which links to replicas break although these are well.
+    unseen: BTreeMap<ReplicaId, u64>,
+    /// Epochs of owners that were replaced while they believed to own.
+    pub(super) replaced: BTreeSet<Epoch>,
     pub(super) faults: u64,
     /// Clusters that were split in the end.
     pub(super) splits: u64,
@@ -90,6 +118,10 @@ impl World {
             held: LEASE - MARGIN,
             network: Faults::None,
             pins: BTreeMap::from([("https://cluster-3".into(), 1)]),
+            targets: Targets::default(),
+            is_blind: false,
+            unseen: BTreeMap::new(),
+            replaced: BTreeSet::new(),
             faults: 0,
             splits: 0,
             given: BTreeMap::new(),
@@ -110,6 +142,16 @@ impl World {
         self.held = LEASE * 2;
     }
 
+    /// Makes leaders replace whomever they have lost sight of, fenced or not.
+    pub(super) fn take_carelessly(&mut self) {
+        self.store.is_careless = true;
+    }
+
+    /// Makes owners take back that they are fenced without a look at the assignment.
+    pub(super) fn take_back_blindly(&mut self) {
+        self.is_blind = true;
+    }
+
     pub(super) fn gains(&self) -> u64 {
         self.given.len() as u64
     }
@@ -126,6 +168,8 @@ impl World {
             owner: Owner::default(),
             works: BTreeMap::new(),
             drains: BTreeMap::new(),
+            ways: BTreeMap::new(),
+            lost: BTreeSet::new(),
             known: Known::default(),
             joining: false,
             paused: 0,
@@ -155,11 +199,13 @@ impl World {
         for node in &mut self.nodes {
             (node.paused, node.cut_off) = (0, 0);
         }
+        self.unseen.clear();
         for _ in 0..3_000 {
             self.step(Faults::None);
         }
         let time = self.time;
-        let owned: BTreeSet<EntityId> = self.nodes.iter().flat_map(|node| node.owns(time)).collect();
+        let owned: BTreeSet<EntityId> =
+            self.nodes.iter().flat_map(|node| node.owns(time)).map(|(_, entity)| entity).collect();
         let sizes = &self.store.now.document.slices;
         let slices = self.store.now.costs.keys().flat_map(|known| match known {
             EntityId::ClusterSlice { server, slice: Slice::WHOLE } => {
@@ -176,10 +222,11 @@ impl World {
         self.faults += 1;
         let index = self.random.random_range(0..self.nodes.len());
         let long = self.time + self.random.random_range(100..25_000);
-        match self.random.random_range(0..8) {
+        match self.random.random_range(0..9) {
             0 => self.nodes[index] = self.node(),
             1 | 2 => self.nodes[index].paused = long,
             3 | 4 => self.nodes[index].cut_off = long,
+            8 => drop(self.unseen.insert(self.nodes[index].replica.id.clone(), long)),
             5 => {
                 let number = self.random.random_range(0..ENTITIES);
                 let is_known = self.store.now.costs.contains_key(&entity(number));
@@ -263,6 +310,17 @@ impl World {
             Request::Acknowledge { session, epoch } => self.store.acknowledge(session, epoch),
             Request::Forget { epoch } => self.store.forget(epoch),
             Request::Revoke { session } => self.store.revoke(session),
+            Request::Fence { session, epoch } => self.store.fence(session, epoch, true),
+            Request::Unfence { node, session, epoch, seen } => {
+                // In one transaction with a look at the assignment.
+                if self.is_blind || self.store.now.stored == seen {
+                    self.store.fence(session, epoch, false);
+                    if let Some(way) = self.nodes[node].ways.get_mut(&epoch).filter(|_| is_heard) {
+                        way.unfenced = true;
+                    }
+                }
+            }
+            Request::Depose { term } => self.store.depose(term),
         }
     }
 
@@ -288,6 +346,7 @@ impl World {
             node.owner.on_lapsed();
             node.works.clear();
             node.drains.clear();
+            node.ways.clear();
             self.send(index, Request::Revoke { session });
             return;
         }
@@ -297,12 +356,17 @@ impl World {
         let done: Vec<Epoch> = node.drains.extract_if(.., |_, at| *at <= time).map(|(epoch, _)| epoch).collect();
         for epoch in done {
             node.works.remove(&epoch);
+            node.ways.remove(&epoch);
             duties.extend(node.owner.on_drained(epoch));
         }
         for duty in duties {
             match duty {
                 Duty::Gain(entity, epoch) => {
                     self.record(&entity, epoch, session);
+                    let wish = if self.random.random_ratio(1, 4) { Kind::Lasting } else { Kind::Binding };
+                    let at = time + self.random.random_range(0..3_000);
+                    let way = Way { at, wish, has: None, fenced: false, unfenced: true };
+                    self.nodes[index].ways.insert(epoch, way);
                     self.nodes[index].works.insert(epoch, entity);
                 }
                 Duty::Stop(_, epoch) => {
@@ -326,7 +390,67 @@ impl World {
                 self.send(index, Request::Report { entity, cost: Cost(77_000) });
             }
         }
+        self.establish(index, session);
         self.lead(index, session);
+    }
+
+    /// Whoever owns something sees to it that the cluster accepts it.
+    fn establish(&mut self, index: usize, session: Session) {
+        let time = self.time;
+        let mut requests = Vec::new();
+        let node = &mut self.nodes[index];
+        for (epoch, way) in &mut node.ways {
+            let (epoch, entity) = (*epoch, &node.works[epoch]);
+            let EntityId::ClusterSlice { server, .. } = entity else { continue };
+            if way.has == Some(Kind::Binding) && way.fenced && self.random.random_ratio(1, 40) {
+                // Somebody changes the settings.
+                (way.wish, way.unfenced) = (Kind::Lasting, false);
+            }
+            if way.at > time || way.has == Some(way.wish) {
+                continue;
+            }
+            if way.wish == Kind::Lasting && !way.unfenced {
+                let entries = &node.known.document.entries;
+                if entries.values().any(|entry| entry.session == session && entry.epoch == epoch) {
+                    let seen = node.known.stored;
+                    requests.push(Request::Unfence { node: index, session, epoch, seen });
+                }
+                continue;
+            }
+            if way.wish == Kind::Lasting && node.known.document.is_doubted(server, epoch) {
+                continue;
+            }
+            if !self.targets.make(entity, epoch, way.wish) {
+                // Somebody later has been there; it never works.
+                way.at = u64::MAX;
+                continue;
+            }
+            if way.has.is_none() && way.wish == Kind::Binding {
+                way.fenced = true;
+                requests.push(Request::Fence { session, epoch });
+            }
+            way.has = Some(way.wish);
+        }
+        for request in requests {
+            match request {
+                Request::Unfence { .. } => self.send(index, request),
+                // Written in this order, so before anything is taken back.
+                request => self.serve(request, true),
+            }
+        }
+    }
+
+    /// Of others, whom a replica has lost sight of.
+    fn lost_to(&self, index: usize) -> BTreeSet<ReplicaId> {
+        let (me, time) = (&self.nodes[index], self.time);
+        let is_lost = |name: &ReplicaId| match self.nodes.iter().find(|node| node.replica.id == *name) {
+            Some(node) => {
+                let is_unseen = self.unseen.get(name).is_some_and(|until| *until > time);
+                node.paused > time || node.cut_off > time || me.cut_off > time || is_unseen
+            }
+            None => true,
+        };
+        me.known.sessions.keys().filter(|name| **name != me.replica.id && is_lost(name)).cloned().collect()
     }
 
     /// What the real one writes until it is written.
@@ -336,8 +460,15 @@ impl World {
     }
 
     fn lead(&mut self, index: usize, session: Session) {
+        let lost = self.lost_to(index);
+        let before = std::mem::replace(&mut self.nodes[index].lost, lost.clone());
         let known = &self.nodes[index].known;
+        let lost = count_lost(&lost, &known.sessions);
         match &known.leader {
+            Some((leader, _, term)) if lost.contains(leader) && !before.contains(leader) => {
+                let term = *term;
+                self.send(index, Request::Depose { term });
+            }
             None => self.send(index, Request::Elect { node: index, session }),
             Some((_, leader, term)) if *leader == session => {
                 // Some preparations take too long.
@@ -346,7 +477,10 @@ impl World {
                 let overdue = coming.map(|entry| entry.epoch).filter(is_late).collect();
                 let Known { sessions, costs, released, ready, .. } = known;
                 let (pins, worth_splitting) = (&self.pins, Cost(50_000));
-                let facts = Facts { sessions, costs, released, ready, overdue: &overdue, pins, worth_splitting };
+                let all = known.document.entries.values().map(|entry| entry.epoch).collect();
+                let fenced = if self.store.is_careless { &all } else { &known.fenced };
+                let (overdue, lost) = (&overdue, &lost);
+                let facts = Facts { sessions, costs, released, ready, overdue, lost, fenced, pins, worth_splitting };
                 let next = plan_document(&known.document, facts);
                 if next.document != *known.document || !next.costs.is_empty() {
                     let (term, seen) = (*term, known.stored);
@@ -366,14 +500,25 @@ impl World {
         self.last.insert(entity.clone(), epoch);
     }
 
-    fn judge(&self) {
-        let mut owners: Vec<(EntityId, usize)> = Vec::new();
+    /// Nothing has two owners, but where one was replaced who may not know it; and
+    /// whoever believes what, one of them can write.
+    fn judge(&mut self) {
+        let mut owners: Vec<(EntityId, Epoch, usize)> = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            for entity in node.owns(self.time) {
-                if let Some((rival, other)) = owners.iter().find(|(owned, _)| owned.overlaps(&entity)) {
-                    panic!("at {} {other} owns {rival}, and {index} {entity}", self.time);
+            for (epoch, entity) in node.owns(self.time) {
+                let rivals = owners.iter().filter(|(owned, ..)| owned.overlaps(&entity));
+                for (rival, earlier, other) in rivals {
+                    let words =
+                        || format!("at {} {other} owns {rival} ({earlier}), and {index} {entity} ({epoch})", self.time);
+                    let first = epoch.min(*earlier);
+                    let EntityId::ClusterSlice { server, .. } = &entity else { panic!("{}", words()) };
+                    let doubted = self.store.now.document.doubted.get(server);
+                    assert!(doubted.is_some_and(|doubted| doubted.contains_key(&first)), "{}", words());
+                    let both = self.targets.accepts(rival, *earlier) && self.targets.accepts(&entity, epoch);
+                    assert!(!both, "{}, and both can write", words());
+                    self.replaced.insert(first);
                 }
-                owners.push((entity, index));
+                owners.push((entity, epoch, index));
             }
         }
     }
@@ -387,9 +532,9 @@ impl Node {
     }
 
     /// What it may act on at this moment, were it to run.
-    fn owns(&self, time: u64) -> Vec<EntityId> {
+    fn owns(&self, time: u64) -> Vec<(Epoch, EntityId)> {
         let is_held = self.lease.is_some_and(|(_, end)| self.clock(time) < end);
-        if is_held { self.works.values().cloned().collect() } else { Vec::new() }
+        if is_held { self.works.iter().map(|(epoch, entity)| (*epoch, entity.clone())).collect() } else { Vec::new() }
     }
 }
 

@@ -29,7 +29,6 @@ pub(crate) fn options(name: &str, endpoints: Vec<String>) -> EtcdOptions {
         lease: LEASE,
         margin: Duration::from_millis(500),
         settle: Duration::from_millis(20),
-        // Nobody prepares here, unless a test does.
         prepare: Duration::ZERO,
         cost_interval: Duration::from_millis(200),
         first_epoch: Epoch(100),
@@ -102,12 +101,15 @@ impl Judge {
 pub(crate) struct Worker {
     pub(crate) fleet: Arc<Etcd>,
     _works: AbortOnDropHandle<()>,
+    _prepares: AbortOnDropHandle<()>,
 }
 
 // === impl Worker ===
 
 impl Worker {
+    /// One whose options give nobody time to prepare is prepared for whatever comes.
     pub(crate) fn start(options: EtcdOptions, judge: &Judge) -> Self {
+        let is_quick = options.prepare.is_zero();
         let fleet = Arc::new(Etcd::start(options).expect("the options are good"));
         let (mut events, who, judge) = (fleet.watch_owned(), fleet.me().id.clone(), judge.clone());
         let works = tokio::spawn(async move {
@@ -127,7 +129,18 @@ impl Worker {
                 }
             }
         });
-        Self { fleet, _works: AbortOnDropHandle::new(works) }
+        let (mut coming, prepares) = (fleet.watch_coming(), Arc::downgrade(&fleet));
+        let prepares = tokio::spawn(async move {
+            while let Some(fleet) = prepares.upgrade().filter(|_| is_quick) {
+                fleet.report_prepared(coming.borrow_and_update().keys().cloned().collect());
+                drop(fleet);
+                if coming.changed().await.is_err() {
+                    break;
+                }
+            }
+        });
+        let (works, prepares) = (AbortOnDropHandle::new(works), AbortOnDropHandle::new(prepares));
+        Self { fleet, _works: works, _prepares: prepares }
     }
 
     pub(crate) async fn join(options: EtcdOptions, judge: &Judge) -> Self {

@@ -1,0 +1,128 @@
+//! Tells the others which ownerships the target itself refuses after a takeover.
+//!
+//! What is told may come late, for then the lease is waited for. What is taken back
+//! is taken back in one transaction with a look at the assignment: either it is gone
+//! before anybody can rely on it, or somebody has, and the owner finds out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::etcd::connection::CallError;
+use crate::etcd::document::Document;
+use crate::etcd::keys::Key;
+use crate::etcd::notes::{Note, Notes};
+use crate::etcd::session::Stay;
+use crate::etcd::trouble::Trouble;
+use crate::etcd::view::View;
+use crate::id::Epoch;
+use crate::placement::Owned;
+use crate::succession::Fenced;
+
+pub(crate) struct Fences {
+    pub(crate) notes: Notes,
+    pub(crate) stay: watch::Receiver<Option<Stay>>,
+    pub(crate) view: watch::Receiver<View>,
+    pub(crate) owned: watch::Receiver<Arc<Owned>>,
+    pub(crate) fenced: Arc<Fenced>,
+}
+
+/// What stands in etcd of one stay.
+#[derive(Default)]
+struct Written {
+    /// For certain.
+    surely: BTreeSet<Epoch>,
+    /// Perhaps: the answer of a request was lost.
+    perhaps: BTreeSet<Epoch>,
+}
+
+// === impl Fences ===
+
+impl Fences {
+    /// Works until the task is aborted or its sources are gone.
+    pub(crate) async fn run(mut self) {
+        let mut trouble = Trouble::new("it can be written whom the clusters themselves refuse");
+        let mut wanted = self.fenced.wanted();
+        let (mut written, mut session) = (Written::default(), None);
+        loop {
+            let stay = self.stay.borrow_and_update().clone();
+            if session != stay.as_ref().map(|stay| stay.session) {
+                session = stay.as_ref().map(|stay| stay.session);
+                // What stood in etcd is of ownerships that are over.
+                written = Written::default();
+                self.fenced.set_told(BTreeSet::new());
+            }
+            let due = wanted.borrow_and_update().clone();
+            let view = self.view.borrow_and_update().clone();
+            if let Some(stay) = stay {
+                match self.write(&stay, &view, &due, &mut written).await {
+                    Ok(()) => trouble.on_success(),
+                    // A new stay begins.
+                    Err(CallError::LeaseGone) => {}
+                    Err(error) => {
+                        trouble.on_failure(&error.to_string());
+                        sleep(self.notes.connection.attempt()).await;
+                        continue;
+                    }
+                }
+            }
+            let is_settled = written.perhaps == due && written.surely == due;
+            tokio::select! {
+                changed = self.stay.changed() => if changed.is_err() { return },
+                changed = wanted.changed() => if changed.is_err() { return },
+                changed = self.view.changed(), if !is_settled => if changed.is_err() { return },
+                changed = self.owned.changed(), if !is_settled => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn write(
+        &mut self,
+        stay: &Stay,
+        view: &View,
+        due: &BTreeSet<Epoch>,
+        written: &mut Written,
+    ) -> Result<(), CallError> {
+        let new: BTreeSet<Epoch> = due - &written.surely;
+        if !new.is_empty() {
+            written.perhaps = &written.perhaps | &new;
+            self.fenced.set_told(written.perhaps.clone());
+            let notes: Vec<Note> = new.iter().map(|epoch| Note::Put(Key::Fenced(*epoch), Vec::new())).collect();
+            self.notes.write(stay, &notes).await?;
+            written.surely = &written.surely | &new;
+        }
+        let owned: BTreeSet<Epoch> = self.owned.borrow_and_update().values().map(|owned| owned.epoch()).collect();
+        let taken_back: BTreeSet<Epoch> = &written.perhaps - due;
+        let (ours, over): (BTreeSet<Epoch>, BTreeSet<Epoch>) = taken_back.iter().partition(|e| owned.contains(e));
+        let delete =
+            |epochs: &BTreeSet<Epoch>| epochs.iter().map(|e| Note::Delete(Key::Fenced(*e))).collect::<Vec<_>>();
+        if !over.is_empty() {
+            self.notes.write(stay, &delete(&over)).await?;
+            self.forget(&over, written);
+        }
+        // Of those that the assignment gives to this owner no more the holder will know
+        // soon: then they are over.
+        let standing: BTreeSet<Epoch> = &ours & &epochs_of(view.document.as_deref(), stay);
+        for epoch in standing {
+            let one = BTreeSet::from([epoch]);
+            // Otherwise the next view says more.
+            if self.notes.write_if(stay, &delete(&one), Some(view.stored)).await? {
+                self.forget(&one, written);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, epochs: &BTreeSet<Epoch>, written: &mut Written) {
+        written.surely = &written.surely - epochs;
+        written.perhaps = &written.perhaps - epochs;
+        self.fenced.set_told(written.perhaps.clone());
+    }
+}
+
+fn epochs_of(document: Option<&Document>, stay: &Stay) -> BTreeSet<Epoch> {
+    let entries = document.into_iter().flat_map(|document| document.entries.values());
+    entries.filter(|entry| entry.session == stay.session).map(|entry| entry.epoch).collect()
+}

@@ -1,0 +1,142 @@
+//! How an ownership follows on those before it, and what those after it may rely on.
+//!
+//! Usually an owner begins when every earlier one has stopped. Where the target
+//! itself refuses an owner as soon as the next one has taken over, nobody need wait
+//! for that: such an owner says that it is fenced, and may be replaced while it may
+//! still believe to own. Who replaces it so is not alone at first, and must work
+//! behind the same fence until it is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::id::Epoch;
+use crate::lease::LeaseView;
+
+/// See the module's page. Clones share it; it does not count as holding the ownership.
+#[derive(Clone, Debug)]
+pub struct Succession {
+    epoch: Epoch,
+    alone: CancellationToken,
+    /// `None` where nobody ever takes over from an owner that may still be at work.
+    fenced: Option<Arc<Fenced>>,
+    right: Right,
+}
+
+/// Whether the ownership lasts.
+#[derive(Clone, Debug)]
+pub(crate) struct Right {
+    pub(crate) lease: LeaseView,
+    pub(crate) revoked: CancellationToken,
+}
+
+/// The epochs of which others are told that their owners are fenced.
+#[derive(Debug)]
+pub(crate) struct Fenced {
+    /// What is to be told.
+    wanted: watch::Sender<BTreeSet<Epoch>>,
+    /// What others may have been told, or may be soon.
+    told: watch::Sender<BTreeSet<Epoch>>,
+}
+
+// === impl Succession ===
+
+impl Succession {
+    /// One that follows on owners who have stopped, and lets nobody hurry.
+    pub(crate) fn orderly(epoch: Epoch, right: Right) -> Self {
+        let alone = CancellationToken::new();
+        alone.cancel();
+        Self { epoch, alone, fenced: None, right }
+    }
+
+    /// One whose earlier owners may be at work until [`Self::on_alone`].
+    pub(crate) fn fenced(epoch: Epoch, right: Right, fenced: Arc<Fenced>) -> Self {
+        Self { epoch, alone: CancellationToken::new(), fenced: Some(fenced), right }
+    }
+
+    /// Every earlier owner has stopped.
+    pub(crate) fn on_alone(&self) {
+        self.alone.cancel();
+    }
+
+    /// Whether every earlier owner has stopped. Once that is so it stays so.
+    pub fn is_alone(&self) -> bool {
+        self.alone.is_cancelled()
+    }
+
+    /// Lets others know that the target refuses this owner as soon as the next one
+    /// has taken over, whatever it was given in this epoch.
+    pub fn tell_fenced(&self) {
+        if let Some(fenced) = &self.fenced {
+            fenced.wanted.send_if_modified(|wanted| wanted.insert(self.epoch));
+        }
+    }
+
+    /// Takes that back. Others may not know for a while.
+    pub fn take_back(&self) {
+        if let Some(fenced) = &self.fenced {
+            fenced.wanted.send_if_modified(|wanted| wanted.remove(&self.epoch));
+        }
+    }
+
+    /// Takes it back, and waits until nobody takes over for that reason any more and
+    /// every earlier owner has stopped. Then this owner may work with what outlasts a
+    /// takeover. It never returns to an owner that was replaced.
+    pub async fn unfenced(&self) {
+        self.take_back();
+        if let Some(fenced) = &self.fenced {
+            let mut told = fenced.told.subscribe();
+            // Its sender is in `fenced`.
+            drop(told.wait_for(|told| !told.contains(&self.epoch)).await);
+        }
+        self.alone.cancelled().await;
+        if self.right.revoked.is_cancelled() || !self.right.lease.is_held(Instant::now()) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+// === impl Fenced ===
+
+impl Fenced {
+    pub(crate) fn new() -> Self {
+        Self { wanted: watch::Sender::default(), told: watch::Sender::default() }
+    }
+
+    pub(crate) fn wanted(&self) -> watch::Receiver<BTreeSet<Epoch>> {
+        self.wanted.subscribe()
+    }
+
+    pub(crate) fn set_told(&self, told: BTreeSet<Epoch>) {
+        self.told.send_replace(told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::lease::{Lease, LeaseState};
+
+    #[test]
+    fn an_owner_is_unfenced_when_nobody_can_have_heard_otherwise_and_it_is_alone_and_owns() {
+        let (fenced, lease) = (Arc::new(Fenced::new()), Lease::new(LeaseState::Unlimited));
+        let right = Right { lease: lease.view(), revoked: CancellationToken::new() };
+        let succession = Succession::fenced(Epoch(7), right.clone(), fenced.clone());
+        assert!(!succession.is_alone() && succession.unfenced().now_or_never().is_none());
+        succession.on_alone();
+        assert!(succession.is_alone() && succession.unfenced().now_or_never().is_some());
+        succession.tell_fenced();
+        fenced.set_told(BTreeSet::from([Epoch(7)]));
+        assert!(succession.unfenced().now_or_never().is_none());
+        assert!(fenced.wanted().borrow().is_empty());
+        fenced.set_told(BTreeSet::new());
+        assert!(succession.unfenced().now_or_never().is_some());
+        lease.end();
+        assert!(succession.unfenced().now_or_never().is_none());
+    }
+}
