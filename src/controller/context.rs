@@ -11,6 +11,7 @@ use argosy_cluster::cloud::Surroundings;
 use argosy_home::{Clock, EventWriter, Home};
 use argosy_render::Renderer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
 use crate::health_rules::HealthRules;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     passes: Arc<Semaphore>,
     /// Renderings at once: one per core, for they only compute.
     pub(crate) rendering: Arc<Semaphore>,
+    /// Cancelled when the replica ends: what waits for a Git remote gives up.
+    pub(crate) ending: CancellationToken,
     chance: AtomicU64,
 }
 
@@ -73,6 +76,7 @@ impl Shared {
             renderer: Renderer::new(argosy_render::RendererOptions::default()),
             passes: Arc::new(Semaphore::new(passes)),
             rendering: Arc::new(Semaphore::new(cores)),
+            ending: CancellationToken::new(),
             chance: AtomicU64::new(options.seed),
             home,
             clock,

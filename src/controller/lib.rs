@@ -42,7 +42,8 @@ use argosy_home::{Clock, EventWriter, Home};
 pub use context::ControllerOptions;
 pub use metrics_page::MetricsPage;
 
-/// A running controller replica. It runs until the actor system ends.
+/// A running controller replica. It runs until the actor system ends; once this is
+/// dropped, it asks no Git remote for anything more.
 pub struct Controller {
     shared: Arc<context::Shared>,
 }
@@ -72,5 +73,12 @@ impl Controller {
     /// Metrics that are read off the state when they are asked for.
     pub fn metrics_page(&self) -> MetricsPage {
         MetricsPage::new(self.shared.clone())
+    }
+}
+
+impl Drop for Controller {
+    /// A remote that hangs would keep the process for as long as a fetch may take.
+    fn drop(&mut self) {
+        self.shared.ending.cancel();
     }
 }

@@ -49,7 +49,8 @@ impl Limits {
 
     /// Drives `work` on this thread until it ends, its time is over or it is
     /// cancelled; in the latter two cases it is dropped where it stands. The
-    /// runtime lives as long as the call, so nothing outlives it.
+    /// runtime lives as long as the call, so nothing outlives it but a look-up of
+    /// a name, which cannot be ended and which nobody waits for.
     pub(crate) fn run<T>(
         &self,
         operation: &'static str,
@@ -59,13 +60,15 @@ impl Limits {
             .enable_all()
             .build()
             .map_err(Error::io("start the runtime for", Path::new(operation)))?;
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => Err(Error::Cancelled { operation }),
                 () = tokio::time::sleep(self.timeout) => Err(Error::TimedOut { operation, limit: self.timeout }),
                 result = work => result,
             }
-        })
+        });
+        runtime.shutdown_background();
+        ended
     }
 }

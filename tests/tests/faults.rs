@@ -1,8 +1,10 @@
 //! An API server that misbehaves is waited out, and the work that it held up is
-//! done afterwards.
+//! done afterwards. A Git host that hangs does not keep the controller from ending.
 
-use anyhow::ensure;
-use argosy_tests::{ApiFault, ApiProxy, App, Options, PATIENCE, World, config_map, eventually};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use argosy_tests::{ApiFault, ApiProxy, App, Failure, Options, PATIENCE, World, config_map, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_after_each_fault_of_a_cluster() -> anyhow::Result<()> {
@@ -61,5 +63,29 @@ async fn work_goes_on_after_each_fault_of_a_cluster() -> anyhow::Result<()> {
         Ok::<_, anyhow::Error>(())
     })
     .await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_ends_at_once_while_a_git_host_hangs() -> anyhow::Result<()> {
+    let mut world = World::start(Options::default(), &[]).await?;
+    let client = world.plane.client().await?;
+    let url = world.git.repo("hanging")?.url_https();
+    world.plane.declare("repository", "repo-hanging", &[("type", "git"), ("url", &url), ("insecure", "true")])?;
+    world.git.fail(Failure::Hang);
+    let app = App::new("hanging").source(&url, ".", "HEAD");
+    app.apply(&client).await?;
+    eventually(PATIENCE, || async {
+        ensure!(!world.git.requests().is_empty(), "the host was not asked");
+        Ok(())
+    })
+    .await;
+    let began = Instant::now();
+    let ended = world.argosy.stop();
+    // A listing may take 15 seconds, and is not waited for.
+    assert!(ended.success() && began.elapsed() < Duration::from_secs(8), "{ended} after {:?}", began.elapsed());
+    // Nor is it told as if the host had refused.
+    let state = app.get(&client).await?.context("the application is gone")?;
+    assert_eq!(state.conditions(), []);
     Ok(())
 }

@@ -80,9 +80,14 @@ impl Station {
 
     /// Asks the remote what is asked for and fetches what is missing.
     pub(super) async fn ask(self: Arc<Self>, round: Round) -> Result<RoundOutcome, GenerateError> {
+        let ending = self.shared.ending.clone();
         let work = tokio::task::spawn_blocking(move || self.ask_blocking(&round));
-        work.await
-            .unwrap_or_else(|error| Err(GenerateError::Repository(format!("the repository's worker failed: {error}"))))
+        let asked = work.await;
+        if ending.is_cancelled() {
+            // That a remote was given up says nothing about it, and is not to be written anywhere.
+            return std::future::pending().await;
+        }
+        asked.unwrap_or_else(|error| Err(GenerateError::Repository(format!("the repository's worker failed: {error}"))))
     }
 
     fn ask_blocking(&self, round: &Round) -> Result<RoundOutcome, GenerateError> {
@@ -91,14 +96,18 @@ impl Station {
         let credentials = super::credentials::of(&self.shared.home, &self.url, &self.project);
         let refs = match &round.known {
             Some(refs) if !round.list => refs.clone(),
-            _ => Arc::new(mirror.list_remote(&credentials).map_err(in_words)?),
+            _ => {
+                let limits = Limits::list().with_cancel(self.shared.ending.clone());
+                Arc::new(mirror.list_remote_with(&credentials, &[], &limits).map_err(in_words)?)
+            }
         };
         let objects = mirror.objects();
         let missing = missing(&refs, &objects, &round.wanted);
         let mut unavailable = HashMap::new();
         if !missing.is_empty() {
             let all: Vec<&str> = missing.iter().map(String::as_str).collect();
-            if let Err(error) = mirror.fetch(&credentials, &all, &Limits::fetch()) {
+            let limits = Limits::fetch().with_cancel(self.shared.ending.clone());
+            if let Err(error) = mirror.fetch(&credentials, &all, &limits) {
                 let error = in_words(error);
                 // The refs may have come although one commit could not.
                 unavailable = missing

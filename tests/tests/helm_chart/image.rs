@@ -1,5 +1,6 @@
 //! The file system of the container image holds all that the program needs: its
-//! libraries, ssh with its own, certificates, and a name for who it runs as.
+//! libraries, ssh with its own, certificates, a name for who it runs as, and
+//! what says whose work it is.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -51,6 +52,10 @@ fn the_image_has_what_the_program_needs() -> anyhow::Result<()> {
     ensure!(String::from_utf8_lossy(&said.stderr).starts_with("OpenSSH"), "{said:?}");
     let text = |name: &str| std::fs::read_to_string(root.join(name)).with_context(|| format!("reading {name}"));
     ensure!(text("etc/ssl/certs/ca-certificates.crt")?.contains("BEGIN CERTIFICATE"), "no authority");
+    // What scanners look for faults by, and the licences.
+    ensure!(text("var/lib/dpkg/status.d/openssh-client")?.contains("\nVersion: "), "ssh is of no known version");
+    ensure!(text("usr/share/doc/argosy/copyright")?.contains("Apache License"), "no licence");
+    ensure!(!text("usr/share/doc/openssh-client/copyright")?.is_empty(), "no licence of ssh");
     // The id that the chart and the Containerfile give it.
     let nobody = text("etc/passwd")?;
     ensure!(nobody.lines().any(|line| line.split(':').nth(2) == Some("65532")), "{nobody}");

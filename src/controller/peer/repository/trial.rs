@@ -49,7 +49,8 @@ pub(in crate::peer) async fn test(
         let folder = tempfile::Builder::new().prefix("trial-").tempdir_in(&shared.options.data_dir);
         let folder = folder.map_err(|error| Status::internal(format!("no temporary folder: {error}")))?;
         let mirror = Mirror::open(folder.path(), &url).map_err(failed)?;
-        mirror.list_remote(&credentials).map(|_| Done {}).map_err(failed)
+        let bounds = argosy_git::Limits::list().with_cancel(shared.ending.clone());
+        mirror.list_remote_with(&credentials, &[], &bounds).map(|_| Done {}).map_err(failed)
     });
     work.await.map_err(|error| Status::internal(format!("testing failed: {error}")))?
 }
