@@ -44,10 +44,10 @@ pub(crate) struct Clusters {
 
 impl Clusters {
     /// Starts the clusters and makes the repository; nothing is declared yet.
-    pub(crate) async fn start(git: &GitServer, spread: &[usize]) -> anyhow::Result<Self> {
+    pub(crate) async fn start(git: &GitServer, spread: &[usize], bytes: usize) -> anyhow::Result<Self> {
         let apps = spread.iter().sum();
         let repo = git.repo("fleet")?;
-        let files: Vec<(String, String)> = (0..apps).map(|i| (format!("apps/{i}/map.yaml"), map(i))).collect();
+        let files: Vec<(String, String)> = (0..apps).map(|i| (format!("apps/{i}/map.yaml"), map(i, bytes))).collect();
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         repo.commit(&files)?;
         let mut members = Vec::new();
@@ -179,6 +179,7 @@ fn name(app: usize) -> String {
     format!("app-{app}")
 }
 
-fn map(app: usize) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\ndata:\n  text: hello\n", name(app))
+fn map(app: usize, bytes: usize) -> String {
+    let text = "hello".repeat((bytes / 5).max(1));
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\ndata:\n  text: {text}\n", name(app))
 }

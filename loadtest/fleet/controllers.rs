@@ -26,6 +26,10 @@ impl Controllers {
             let starter = Argosy::controller(home).arg("--etcd-endpoints").arg(&endpoints);
             // Repairs are what is measured, not how long they are put off.
             let starter = starter.env("ARGOCD_APPLICATION_CONTROLLER_SELF_HEAL_BACKOFF_TIMEOUT_SECONDS", "0");
+            let starter = match scenario.split_millicores {
+                Some(millicores) => starter.env("ARGOSY_SPLIT_MILLICORES", &millicores.to_string()),
+                None => starter,
+            };
             starter
                 .env("ARGOCD_APPLICATION_CONTROLLER_SELF_HEAL_TIMEOUT_SECONDS", "0")
                 .env("ARGOSY_ETCD_LEASE_SECONDS", &scenario.lease_seconds.to_string())
@@ -70,6 +74,28 @@ impl Controllers {
         })
         .await
         .map_err(anyhow::Error::msg)
+    }
+
+    /// Waits until every object is kept whole by one of them, and prints what they keep.
+    pub(crate) async fn wait_kept_once(&self, apps: usize, report: &mut Report) -> anyhow::Result<()> {
+        let kept = poll_until(Duration::from_secs(600), || async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let pages = try_join_all(self.running.iter().map(Argosy::metrics)).await?;
+            let kept = |name: &'static str| pages.iter().map(move |page| page.sum(name, &[]));
+            let whole: Vec<f64> = kept("argosy_live_whole_objects").collect();
+            ensure!(whole.iter().sum::<f64>() == apps as f64 && !whole.contains(&0.0), "{whole:?} of {apps} are kept");
+            Ok::<_, anyhow::Error>(whole.into_iter().zip(kept("argosy_live_bytes")).collect::<Vec<_>>())
+        })
+        .await
+        .map_err(anyhow::Error::msg)?;
+        let mut largest = 0.0_f64;
+        for (number, (whole, bytes)) in kept.into_iter().enumerate() {
+            let (megabytes, resident) = (bytes / 1e6, resident_of(self.running[number].pid())?);
+            largest = largest.max(megabytes);
+            println!("  controller {number}: {whole} whole objects, {megabytes:.1} MB of live state, {resident:.0} MB");
+        }
+        report.note("split_live_mb", largest);
+        Ok(())
     }
 
     /// Prints what they have used.

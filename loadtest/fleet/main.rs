@@ -4,6 +4,7 @@
 //! | step | what is measured |
 //! | --- | --- |
 //! | sync of all | wall time, CPU and memory of the controllers, how evenly clusters are shared out |
+//! | split | where a cluster is worth splitting: what each controller keeps of it, once each object is kept whole by one of them |
 //! | repair | from an object's deletion until it is there again, with nothing else going on |
 //! | kill -9 | from the kill until objects of the dead controller's clusters, deleted at once, are there again |
 //! | drain | the same while a controller is told to end and gives its clusters away |
@@ -65,7 +66,7 @@ async fn main() -> anyhow::Result<()> {
     let (plane, etcd) = tokio::try_join!(ControlPlane::start_as(Kind::Sandbox, Options::default()), Etcd::start(1))?;
     plane.install().await?;
     let git = GitServer::start()?;
-    let clusters = Clusters::start(&git, &scenario.spread()).await?;
+    let clusters = Clusters::start(&git, &scenario.spread(), scenario.object_bytes).await?;
     let mut controllers = Controllers::start(&plane, &etcd, &scenario).await?;
 
     let began = Instant::now();
@@ -76,6 +77,9 @@ async fn main() -> anyhow::Result<()> {
     println!("sync of all: {synced:.1} s");
     report.note("sync_s", synced);
     controllers.report(apps, &mut report).await?;
+    if scenario.split_millicores.is_some() {
+        controllers.wait_kept_once(apps, &mut report).await?;
+    }
 
     if trials > 0 {
         trials::repairs(&clusters, trials, &mut report).await?;

@@ -26,6 +26,12 @@ pub(crate) struct Scenario {
     pub(crate) lease_seconds: usize,
     /// How often each thing is done.
     pub(crate) trials: usize,
+    /// Size of what each application has in its cluster.
+    #[serde(default)]
+    pub(crate) object_bytes: usize,
+    /// Thousandths of a core that a cluster costs at least that is split, where it is not
+    /// left to the controllers.
+    pub(crate) split_millicores: Option<usize>,
 }
 
 // === impl Scenario ===

@@ -2,10 +2,10 @@
 //!
 //! Every kind that can be watched is watched by its metadata alone; whole
 //! objects arrive only for kinds that an application manages and for the few
-//! kinds whose state a tree shows. Of whole objects only those an application
-//! tracks (or that were [pinned](LiveState::pin)) are kept, as JSON text; of the
-//! others a [`NodeSummary`]. An object known by its metadata takes about 300
-//! bytes, measured in `stats`.
+//! kinds whose state a tree shows. Of whole objects only those are kept, as JSON
+//! text, that an application tracks whose objects are [wanted](LiveState::want), or
+//! that were [pinned](LiveState::pin); of the others a [`NodeSummary`]. An object
+//! known by its metadata takes about 300 bytes, measured in `stats`.
 //!
 //! Where the server can, the initial state is streamed, so that starting costs
 //! no more memory than running. A watch resumes where it ended; only when the
@@ -27,6 +27,7 @@ mod planner;
 mod scopes;
 mod summary;
 mod tree;
+mod wanted;
 mod watcher;
 mod wire;
 
@@ -49,6 +50,7 @@ pub use object::{LiveObject, TreeNode};
 pub use options::{Coverage, IgnoreUpdates, LiveOptions, tree_kinds};
 pub use scopes::{KindFailure, KindState, LiveStats};
 pub use summary::{Network, NodeSummary};
+pub use wanted::Wanted;
 
 use crate::budget::Priority;
 use crate::call::Call;
@@ -84,6 +86,8 @@ struct Shared {
     coverage: ArcSwap<Coverage>,
     managed: ArcSwap<HashSet<GroupKind>>,
     pins: ArcSwap<HashMap<GroupKind, Arc<HashSet<String>>>>,
+    /// Stored under the lock of the index.
+    wanted: ArcSwap<Wanted>,
     index: RwLock<Index>,
     publisher: Publisher,
     scopes: Scopes,
@@ -93,6 +97,8 @@ struct Shared {
     work: std::sync::atomic::AtomicU64,
     /// Counts changes of `options`: watches read differently after one.
     reading: std::sync::atomic::AtomicU64,
+    /// How often kinds have been read again beside that.
+    again: ArcSwap<HashMap<GroupKind, u64>>,
 }
 
 // === impl LiveState ===
@@ -114,12 +120,14 @@ impl LiveState {
             coverage: ArcSwap::from_pointee(coverage),
             managed: ArcSwap::default(),
             pins: ArcSwap::default(),
+            wanted: ArcSwap::default(),
             index: RwLock::default(),
             publisher: Publisher::default(),
             scopes: Scopes::default(),
             replan: Notify::new(),
             work: 0.into(),
             reading: 0.into(),
+            again: ArcSwap::default(),
         });
         let planner = tokio::spawn(planner::run(shared.clone()));
         Self { shared, _planner: Arc::new(Planner(planner.abort_handle())) }
@@ -146,11 +154,9 @@ impl LiveState {
 
     /// Adds kinds of which an application manages objects.
     pub fn manage(&self, kinds: impl IntoIterator<Item = GroupKind>) {
-        let mut managed = HashSet::clone(&self.shared.managed.load());
-        let before = managed.len();
-        managed.extend(kinds);
-        if managed.len() != before {
-            self.shared.managed.store(Arc::new(managed));
+        let kinds: HashSet<GroupKind> = kinds.into_iter().collect();
+        if !self.shared.managed.load().is_superset(&kinds) {
+            self.shared.managed.rcu(|managed| managed.union(&kinds).cloned().collect::<HashSet<_>>());
             self.shared.replan();
         }
     }
@@ -291,14 +297,17 @@ impl LiveState {
     /// Sizes and failures.
     pub fn stats(&self) -> LiveStats {
         let sizes = self.shared.read().sizes();
-        let stats = self.shared.scopes.stats(sizes);
+        self.shared.scopes.stats(sizes)
+    }
+
+    /// Tells them as metrics, under the names dashboards know.
+    pub fn tell(&self, stats: &LiveStats) {
         let server = self.shared.connection.server().to_owned();
         metrics::gauge!("argocd_cluster_api_resource_objects", "server" => server.clone()).set(stats.objects as f64);
         metrics::gauge!("argocd_cluster_api_resources", "server" => server.clone()).set(stats.kinds as f64);
         if let Some(age) = stats.age {
             metrics::gauge!("argocd_cluster_cache_age_seconds", "server" => server).set(age.as_secs_f64());
         }
-        stats
     }
 
     /// What is served, as this state follows it.
@@ -342,6 +351,7 @@ impl Shared {
             full,
             tree: options.tree_kinds.contains(&kind),
             pinned: self.pins.load().get(&kind).cloned(),
+            wanted: self.wanted.load_full(),
             settings: options,
         }
     }
@@ -351,22 +361,23 @@ impl Shared {
         if !self.scopes.watches(&gvk.group_kind(), argosy_model::object::namespace(object)) {
             return;
         }
-        let whole = self.managed.load().contains(&gvk.group_kind());
-        let reading = self.reading(&gvk, whole || self.options.load().tree_kinds.contains(&gvk.group_kind()));
-        let seen = match Observed::read(&object.to_string(), &reading) {
-            Ok(seen) => seen,
+        let text = object.to_string();
+        let reading = || self.reading(&gvk, self.is_whole(&gvk.group_kind()));
+        let change = self.take_in(
+            reading,
+            |reading| Observed::read(&text, reading),
+            |index, seen| {
+                // Written in one version, watched in another: keep showing the watched one.
+                let kind = index.known_kind(&gvk.group_kind()).unwrap_or_else(|| index.kind_id(&gvk));
+                index.put(kind, Via::Write, seen)
+            },
+        );
+        match change {
+            Ok(change) => self.publisher.publish(change.into_iter().collect()),
             Err(source) => {
                 let error = Error::Decode { what: "a write", source };
                 tracing::warn!(server = self.connection.server(), kind = %gvk, %error, "answer not taken in");
-                return;
             }
-        };
-        let change = {
-            let mut index = self.write();
-            // Written in one version, watched in another: keep showing the watched one.
-            let kind = index.known_kind(&gvk.group_kind()).unwrap_or_else(|| index.kind_id(&gvk));
-            index.put(kind, Via::Write, seen)
-        };
-        self.publisher.publish(change.into_iter().collect());
+        }
     }
 }

@@ -8,6 +8,10 @@
 //! connections, or the news that there is none, from its Credential actors, and
 //! wakes the applications that a change concerns.
 //!
+//! What it keeps whole of the cluster is what the applications of its slices own, of
+//! those it has and those that come ([`interest::Interest`]); of a slice that went, for
+//! [`LINGER`].
+//!
 //! Promises. When a slice is taken away or the lease runs out, the connection its
 //! changes are made through is closed in the same moment, with every request.
 //! A target is given out only when the live state has seen every kind
@@ -18,14 +22,17 @@
 //! Lost in a crash: everything; it is read again from the cluster.
 
 mod follow;
+mod interest;
 mod target;
 mod writers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, WrapFuture as _,
+    Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
+    WrapFuture as _,
 };
 use argosy_cluster::Connection;
 use argosy_fleet::{Epoch, Ownership, Slice};
@@ -39,6 +46,11 @@ use crate::bell::Wake;
 use crate::context::Shared;
 use crate::credential::{Credential, LetGo, Standing};
 use argosy_engine::refresh::Level;
+use interest::Interest;
+
+/// How long a cluster is kept current after its last slice has gone, and what was kept
+/// whole for a slice: it may be split into others, some of which come back.
+pub(crate) const LINGER: Duration = Duration::from_secs(30);
 
 /// One cluster.
 pub(crate) struct Cluster {
@@ -46,6 +58,15 @@ pub(crate) struct Cluster {
     server: Arc<str>,
     /// What it is the owner of; nothing while it prepares.
     slices: BTreeMap<Slice, Held>,
+    /// What is to be its own next.
+    coming: BTreeSet<Slice>,
+    /// What was a moment ago, each with the end of that.
+    lingering: BTreeMap<Slice, SpawnHandle>,
+    interest: Arc<Interest>,
+    /// The slices of which everything that is wanted is there.
+    prepared: watch::Sender<BTreeSet<Slice>>,
+    /// Waits until it is.
+    gathering: Option<SpawnHandle>,
     state: watch::Sender<TargetState>,
     writers: Arc<Writers>,
     /// The way in to read.
@@ -88,6 +109,11 @@ pub(crate) struct Gain(pub(crate) Slice, pub(crate) Ownership);
 #[rtype(result = "()")]
 pub(crate) struct Lose(pub(crate) Slice);
 
+/// These slices of it are this replica's next.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Expect(pub(crate) BTreeSet<Slice>);
+
 /// Nothing of it is needed here.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -98,8 +124,21 @@ pub(crate) struct Release;
 impl Cluster {
     pub(crate) fn new(shared: Arc<Shared>, server: Arc<str>) -> Self {
         let state = watch::Sender::new(TargetState::Connecting);
-        let (slices, following) = (BTreeMap::new(), CancellationToken::new());
-        Self { shared, server, slices, state, writers: Arc::default(), reader: None, following }
+        let interest = Arc::new(Interest::new(&shared.options.namespace));
+        Self {
+            shared,
+            server,
+            slices: BTreeMap::new(),
+            coming: BTreeSet::new(),
+            lingering: BTreeMap::new(),
+            interest,
+            prepared: watch::Sender::default(),
+            gathering: None,
+            state,
+            writers: Arc::default(),
+            reader: None,
+            following: CancellationToken::new(),
+        }
     }
 
     /// How the cluster is doing, now and as it changes.
@@ -107,14 +146,59 @@ impl Cluster {
         self.state.subscribe()
     }
 
+    /// The slices of it that could be taken over at any moment, now and as that changes.
+    pub(crate) fn prepared(&self) -> watch::Receiver<BTreeSet<Slice>> {
+        self.prepared.subscribe()
+    }
+
+    /// Wants what the slices need that there are now.
+    fn rethink(&mut self, ctx: &mut Context<Self>) {
+        let slices: BTreeSet<Slice> =
+            self.slices.keys().chain(&self.coming).chain(self.lingering.keys()).copied().collect();
+        // Where nothing is left, all of it is about to be released.
+        if slices.is_empty() || !self.interest.set(&slices) {
+            return;
+        }
+        self.prepared.send_modify(|prepared| prepared.retain(|slice| slices.contains(slice)));
+        let state = self.state.borrow().clone();
+        if let TargetState::Ready(target) = state {
+            self.gather(&target, ctx);
+        }
+    }
+
+    /// Lets go of what is not wanted, and gets what is.
+    fn gather(&mut self, target: &Target, ctx: &mut Context<Self>) {
+        self.interest.apply(&target.live, &self.shared.directory);
+        let live = target.live.clone();
+        let complete = async move { live.complete().await };
+        let waiting = ctx.spawn(complete.into_actor(self).map(|(), actor, _| {
+            actor.gathering = None;
+            actor.prepared.send_replace(actor.interest.slices());
+        }));
+        self.gathering.replace(waiting).map(|before| ctx.cancel_future(before));
+    }
+
+    /// A slice is neither had nor to come any more.
+    fn linger(&mut self, slice: Slice, ctx: &mut Context<Self>) {
+        let end = ctx.run_later(LINGER, move |actor, ctx| {
+            actor.lingering.remove(&slice);
+            actor.rethink(ctx);
+            if actor.lingering.is_empty() {
+                actor.shared.directory.wake_strangers(&actor.server);
+            }
+        });
+        self.lingering.insert(slice, end).map(|before| ctx.cancel_future(before));
+    }
+
     fn on_reader(&mut self, connection: Connection, ctx: &mut Context<Self>) {
-        let writers = self.writers.clone();
-        let opening = target::open(self.shared.clone(), self.server.clone(), connection.clone(), writers);
-        ctx.spawn(opening.into_actor(self).map(move |opened, actor, _| match opened {
+        let (writers, interest) = (self.writers.clone(), self.interest.clone());
+        let opening = target::open(self.shared.clone(), self.server.clone(), connection.clone(), writers, interest);
+        ctx.spawn(opening.into_actor(self).map(move |opened, actor, ctx| match opened {
             // Whoever closed it has told why.
             _ if connection.is_closed() => {}
             Ok(target) => {
                 follow::start(actor.shared.clone(), target.clone(), actor.following.clone());
+                actor.gather(&target, ctx);
                 actor.state.send_replace(TargetState::Ready(target));
                 actor.shared.directory.wake_all(Some(&actor.server), Wake::Refresh(Level::Latest));
             }
@@ -190,13 +274,15 @@ impl Handler<Unreachable> for Cluster {
 impl Handler<Ended> for Cluster {
     type Result = ();
 
-    fn handle(&mut self, Ended(epoch, reason): Ended, _: &mut Self::Context) {
+    fn handle(&mut self, Ended(epoch, reason): Ended, ctx: &mut Self::Context) {
         match epoch {
             Some(epoch) => {
                 self.writers.set(epoch, Err(reason));
             }
             None => {
                 std::mem::take(&mut self.following).cancel();
+                self.gathering.take().map(|waiting| ctx.cancel_future(waiting));
+                self.prepared.send_replace(BTreeSet::new());
                 self.state.send_replace(TargetState::Failed(reason));
             }
         }
@@ -210,18 +296,36 @@ impl Handler<Gain> for Cluster {
         tracing::info!(server = &*self.server, %slice, epoch = %ownership.epoch(), "cluster owned");
         let owning = Credential::owning(self.shared.clone(), self.server.clone(), (slice, &ownership), ctx.address());
         self.slices.insert(slice, Held { ownership, credential: owning.start() });
+        self.coming.remove(&slice);
+        self.lingering.remove(&slice).map(|end| ctx.cancel_future(end));
+        self.rethink(ctx);
     }
 }
 
 impl Handler<Lose> for Cluster {
     type Result = ();
 
-    fn handle(&mut self, Lose(slice): Lose, _: &mut Self::Context) {
+    fn handle(&mut self, Lose(slice): Lose, ctx: &mut Self::Context) {
         let Some(Held { ownership, credential }) = self.slices.remove(&slice) else { return };
         tracing::info!(server = &*self.server, %slice, "cluster no longer owned");
         self.writers.remove(ownership.epoch());
+        self.linger(slice, ctx);
         #[expect(clippy::disallowed_methods, reason = "one per slice that is lost")]
         credential.do_send(LetGo);
+    }
+}
+
+impl Handler<Expect> for Cluster {
+    type Result = ();
+
+    fn handle(&mut self, Expect(coming): Expect, ctx: &mut Self::Context) {
+        let before = std::mem::replace(&mut self.coming, coming);
+        for slice in before {
+            if !self.coming.contains(&slice) && !self.slices.contains_key(&slice) {
+                self.linger(slice, ctx);
+            }
+        }
+        self.rethink(ctx);
     }
 }
 

@@ -56,8 +56,6 @@ impl MetricsPage {
         for cluster in self.shared.home.clusters().iter().filter(|cluster| self.is_here(&cluster.server)) {
             let target = self.shared.directory.known_target(&cluster.server);
             if let Some(target) = &target {
-                // Sets the gauges that the cluster's own crate keeps.
-                target.live.stats();
                 let server = ("server", cluster.server.as_str());
                 if let Some(standing) = target.writers.standing() {
                     line(&mut fences, "argosy_fence", &[server, ("kind", standing.fence().as_str())], 1);
@@ -74,6 +72,7 @@ impl MetricsPage {
             line(&mut infos, "argocd_cluster_info", &labels, 1);
             line(&mut states, "argocd_cluster_connection_status", &labels[..2], u8::from(works));
         }
+        self.live(out);
         head(out, "argocd_cluster_info", "Information about cluster.");
         out.push_str(&infos);
         head(out, "argocd_cluster_connection_status", "The k8s cluster current connection status.");
@@ -82,6 +81,24 @@ impl MetricsPage {
         out.push_str(&fences);
         head(out, "argosy_credential_expiry_timestamp_seconds", "When the credential in use ends.");
         out.push_str(&expiries);
+    }
+
+    /// What this replica keeps of each cluster that it reads, whoever speaks for it.
+    fn live(&self, out: &mut String) {
+        let (mut objects, mut bytes) = (String::new(), String::new());
+        for cluster in self.shared.home.clusters().iter() {
+            let Some(target) = self.shared.directory.known_target(&cluster.server) else { continue };
+            let (stats, server) = (target.live.stats(), [("server", cluster.server.as_str())]);
+            line(&mut objects, "argosy_live_whole_objects", &server, stats.full_objects);
+            line(&mut bytes, "argosy_live_bytes", &server, stats.bytes + stats.full_bytes);
+            if self.is_here(&cluster.server) {
+                target.live.tell(&stats);
+            }
+        }
+        head(out, "argosy_live_whole_objects", "Objects of the cluster that this controller keeps whole.");
+        out.push_str(&objects);
+        head(out, "argosy_live_bytes", "What this controller keeps of the cluster, in bytes of memory.");
+        out.push_str(&bytes);
     }
 }
 

@@ -23,7 +23,7 @@ use futures::StreamExt as _;
 
 use crate::application::{Application, server_of};
 use crate::bell::{Bell, Wake};
-use crate::cluster::TargetState;
+use crate::cluster::LINGER;
 use crate::context::Shared;
 use crate::directory::repository_parts;
 use crate::repository::Repository;
@@ -52,7 +52,7 @@ struct OwnershipChanged(OwnershipEvent);
 #[rtype(result = "()")]
 struct ComingChanged(Coming);
 
-/// A cluster that is prepared for can be taken over.
+/// A slice that is prepared for can be taken over.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Prepared;
@@ -77,7 +77,7 @@ impl Replica {
     }
 
     fn release_later(server: Arc<str>, ctx: &mut Context<Self>) {
-        ctx.run_later(clusters::LINGER, move |actor, _| actor.clusters.release_idle(&server));
+        ctx.run_later(LINGER, move |actor, _| actor.clusters.release_idle(&server));
     }
 
     fn start_application(&self, key: &AppKey) {
@@ -182,12 +182,11 @@ impl Handler<ComingChanged> for Replica {
     type Result = ();
 
     fn handle(&mut self, ComingChanged(coming): ComingChanged, ctx: &mut Self::Context) {
-        let (unneeded, states) = self.clusters.expect(coming);
+        let (unneeded, awaited) = self.clusters.expect(coming);
         unneeded.into_iter().for_each(|server| Self::release_later(server, ctx));
-        for state in states {
+        for slice in awaited {
             let settled = async move {
-                let mut state = state;
-                drop(state.wait_for(|state| matches!(state, TargetState::Ready(_))).await);
+                slice.prepared().await;
                 Prepared
             };
             ctx.add_message_stream(futures::stream::once(settled));

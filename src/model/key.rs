@@ -152,6 +152,13 @@ impl AppKey {
             format!("{}_{}", self.namespace, self.name)
         }
     }
+
+    /// The application of this name on resources. Kubernetes permits no underscore in
+    /// the names of either, so that there is one.
+    pub fn of_instance(instance: &str, control_plane_namespace: &str) -> Self {
+        let (namespace, name) = instance.split_once('_').unwrap_or((control_plane_namespace, instance));
+        Self::new(namespace, name)
+    }
 }
 
 impl fmt::Display for AppKey {

@@ -75,6 +75,15 @@ fn placement(endpoints: &str, more: &[&str]) -> anyhow::Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// The applications that a controller tells of, when it keeps whole one object for each.
+async fn kept_whole(controller: &Argosy, server: &str) -> anyhow::Result<f64> {
+    let metrics = controller.metrics().await?;
+    let own = metrics.sum("argocd_app_info", &[]);
+    let whole = metrics.sum("argosy_live_whole_objects", &[("server", server)]);
+    ensure!(own > 0.0 && whole == own, "{whole} objects are kept for {own} applications");
+    Ok(own)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_cluster_is_split_over_the_replicas_while_it_is_worked_on() -> anyhow::Result<()> {
     let (plane, etcd) = tokio::try_join!(ControlPlane::start(Options::default()), Etcd::start(1))?;
@@ -87,9 +96,10 @@ async fn a_busy_cluster_is_split_over_the_replicas_while_it_is_worked_on() -> an
     let controller = || {
         let starter = Argosy::controller(&plane).arg("--etcd-endpoints").arg(&endpoints);
         // Whatever costs anything is worth it here.
-        starter.env("ARGOSY_SPLIT_MILLICORES", "0").env("ARGOSY_ETCD_PREFIX", "/fleet-test").start()
+        let starter = starter.env("ARGOSY_SPLIT_MILLICORES", "0").env("ARGOSY_ETCD_LEASE_SECONDS", LEASE);
+        starter.env("ARGOSY_ETCD_PREFIX", "/fleet-test").start()
     };
-    let (one, two) = tokio::try_join!(controller(), controller())?;
+    let (mut one, two) = tokio::try_join!(controller(), controller())?;
     let server = Argosy::server(&plane).start().await?;
     let client = plane.client().await?;
     let api = signed_in(&plane, &server).await;
@@ -130,6 +140,14 @@ async fn a_busy_cluster_is_split_over_the_replicas_while_it_is_worked_on() -> an
         Ok::<_, anyhow::Error>(())
     };
     eventually(PATIENCE, counted).await;
+    // Each keeps whole what its own applications have, once it has let go of the rest.
+    let server_url = address(&plane, 0);
+    eventually(Duration::from_secs(90), || async {
+        let (left, right) = (kept_whole(&one, &server_url).await?, kept_whole(&two, &server_url).await?);
+        ensure!(left + right == 12.0, "{left} and {right}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await;
 
     // Each half is worked on, and one API replica finds all of them.
     let second = repo.commit(&[("map.yaml", &config_map("shared-out", "two"))])?;
@@ -141,11 +159,38 @@ async fn a_busy_cluster_is_split_over_the_replicas_while_it_is_worked_on() -> an
         let state = app.get(&client).await?.context("it is there")?;
         assert_eq!(syncs(&state).len(), 2, "{} was synced again: {:?}", app.name(), syncs(&state));
     }
-    let report = placement(&endpoints, &[])?;
+    placement_is_explained(&endpoints)?;
+
+    // One is left with all of it, and sees at once what is changed in any part.
+    one.kill9();
+    eventually(Duration::from_secs(90), || async {
+        let all = kept_whole(&two, &server_url).await?;
+        ensure!(all == 12.0, "{all} applications");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await;
+    for app in &apps {
+        app.wait_for(&client, "still deployed", PATIENCE, |s| s.is_deployed() && s.revision() == second).await?;
+        let patch = json!({"data": {"text": "drifted"}}).to_string();
+        plane.kubectl_text(&["patch", "configmap", "shared-out", "-n", app.name(), "--type=merge", "-p", &patch])?;
+    }
+    for app in &apps {
+        app.wait_for(&client, "out of sync", PATIENCE, |s| s.sync_status() == "OutOfSync").await?;
+    }
+    for app in &apps {
+        let state = app.get(&client).await?.context("it is there")?;
+        assert_eq!(syncs(&state).len(), 2, "{} was synced again: {:?}", app.name(), syncs(&state));
+    }
+    Ok(())
+}
+
+/// Who owns what is printed, and what would move without one of them.
+fn placement_is_explained(endpoints: &str) -> anyhow::Result<()> {
+    let report = placement(endpoints, &[])?;
     let name = report["replicas"][0]["name"].as_str().context("there are two")?.to_owned();
-    let moves = placement(&endpoints, &["--without", &name])?;
+    let moves = placement(endpoints, &["--without", &name])?;
     ensure!(moves.as_array().is_some_and(|moves| !moves.is_empty()), "{moves}");
-    ensure!(placement(&endpoints, &["--without", "nobody"]).is_err());
+    ensure!(placement(endpoints, &["--without", "nobody"]).is_err());
     Ok(())
 }
 

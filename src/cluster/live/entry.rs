@@ -155,7 +155,7 @@ impl Entry {
         self.claimed.as_ref().filter(|_| self.owners.is_empty())
     }
 
-    /// Whether somebody looking at the object would see a difference.
+    /// Whether somebody who has seen this object would see a difference in the other.
     pub(crate) fn looks_like(&self, other: &Self) -> bool {
         self.uid == other.uid
             && self.deleting == other.deleting
@@ -163,7 +163,21 @@ impl Entry {
             && self.claimed == other.claimed
             && self.owners == other.owners
             && self.summary() == other.summary()
-            && (self.hash() == other.hash() || self.full().is_none() != other.full().is_none())
+            && match (self.full(), other.full()) {
+                (Some(_), None) => true,
+                // Whether it changed since that version, nobody can tell.
+                (None, Some(_)) => self.version == other.version,
+                _ => self.hash() == other.hash(),
+            }
+    }
+
+    /// Forgets the whole object.
+    pub(crate) fn let_go(&mut self) {
+        let Some(extra) = &mut self.extra else { return };
+        (extra.full, extra.hash) = (None, 0);
+        if extra.summary.is_none() {
+            self.extra = None;
+        }
     }
 }
 

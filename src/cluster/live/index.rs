@@ -33,7 +33,7 @@ pub(crate) struct Index {
     by_uid: HashTable<u32>,
     /// Hash of an owner to those that may be its children.
     children: HashMap<u64, Vec<u32>>,
-    by_app: HashMap<Arc<str>, HashSet<u32>>,
+    pub(super) by_app: HashMap<Arc<str>, HashSet<u32>>,
     /// Up to which version each scope has seen everything.
     progress: HashMap<ScopeId, u64>,
     epoch: u32,

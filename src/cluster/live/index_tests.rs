@@ -8,22 +8,31 @@ use serde_json::{Value, json};
 use super::changes::ChangeKind;
 use super::index::{Index, ScopeId, Via};
 use super::options::LiveOptions;
+use super::wanted::Wanted;
 use super::wire::{Observed, Reading};
 
 fn reading(gvk: &Gvk) -> Reading {
-    Reading { gvk: gvk.clone(), full: true, tree: true, pinned: None, settings: Arc::new(LiveOptions::default()) }
+    Reading {
+        gvk: gvk.clone(),
+        full: true,
+        tree: true,
+        pinned: None,
+        wanted: Arc::default(),
+        settings: Arc::new(LiveOptions::default()),
+    }
 }
 
 struct Bench {
     index: Index,
     epoch: u32,
+    wanted: Arc<Wanted>,
 }
 
 impl Bench {
     fn new() -> Self {
         let mut index = Index::default();
         let epoch = index.begin();
-        Self { index, epoch }
+        Self { index, epoch, wanted: Arc::default() }
     }
 
     fn scope(&mut self, object: &Value) -> ScopeId {
@@ -32,7 +41,8 @@ impl Bench {
 
     fn see(&mut self, object: &Value) -> Option<super::Change> {
         let scope = self.scope(object);
-        let seen = Observed::read(&object.to_string(), &reading(&Gvk::of(object))).expect("reads");
+        let reading = Reading { wanted: self.wanted.clone(), ..reading(&Gvk::of(object)) };
+        let seen = Observed::read(&object.to_string(), &reading).expect("reads");
         self.index.put(scope.0, Via::Watch { scope, epoch: self.epoch }, seen)
     }
 
@@ -50,6 +60,19 @@ impl Bench {
 
     fn knows(&self, object: &Value) -> bool {
         self.index.lookup(&ResourceKey::of(object)).is_some()
+    }
+
+    /// Names of the objects that are kept whole.
+    fn whole(&self) -> Vec<&str> {
+        let whole = self.index.entries.iter().flatten().filter(|entry| entry.full().is_some());
+        let mut names: Vec<&str> = whole.map(|entry| &*entry.name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn want(&mut self, apps: &'static [&'static str]) {
+        self.wanted = Arc::new(Wanted::only(|app| apps.contains(&app)));
+        self.index.let_go(&self.wanted, &Default::default());
     }
 }
 
@@ -186,4 +209,54 @@ fn an_object_known_by_its_metadata_takes_less_than_500_bytes() {
     let sizes = bench.index.sizes();
     assert_eq!(sizes.objects, 20_000);
     assert!(sizes.bytes / sizes.objects < 500, "{} bytes each", sizes.bytes / sizes.objects);
+}
+
+#[test]
+fn what_is_wanted_less_is_let_go_of_and_stays_known() {
+    let mut bench = Bench::new();
+    let mut deployment = tracked(object("Deployment", "d", 1), "a");
+    deployment["spec"] = json!({"template": {"spec": {"containers": [{"image": "i"}]}}});
+    bench.see(&deployment);
+    bench.see(&tracked(object("ConfigMap", "c", 2), "b"));
+    bench.see(&owned(object("ReplicaSet", "rs", 3), "d"));
+    assert_eq!(bench.whole(), ["c", "d"]);
+    let before = bench.index.sizes();
+    bench.want(&["b"]);
+    assert_eq!(bench.whole(), ["c"]);
+    let after = bench.index.sizes();
+    assert!(after.full_bytes < before.full_bytes && after.bytes <= before.bytes, "{before:?}, {after:?}");
+    // Who belongs to whom and what a tree shows of it are the same as ever.
+    assert_eq!(bench.index.roots_of("a").count(), 1);
+    let id = bench.index.lookup(&ResourceKey::of(&deployment)).expect("known");
+    let summary = bench.index.entry(id).and_then(|entry| entry.summary()).expect("is kept");
+    assert_eq!(summary.images, ["i".into()]);
+    assert_eq!(bench.index.children(id).len(), 1);
+    // What comes is not kept whole either, and changes of what nobody here works for are none.
+    deployment["metadata"]["resourceVersion"] = json!("4");
+    deployment["spec"]["minReadySeconds"] = json!(3);
+    assert!(bench.see(&deployment).is_none());
+    assert_eq!(bench.whole(), ["c"]);
+}
+
+#[test]
+fn what_is_wanted_more_is_missed_by_kind_and_told_of_where_it_may_have_changed() {
+    let mut bench = Bench::new();
+    bench.want(&["b"]);
+    let (same, other) = (tracked(object("ConfigMap", "same", 1), "a"), tracked(object("ConfigMap", "other", 2), "a"));
+    bench.see(&same);
+    bench.see(&other);
+    bench.see(&tracked(object("Secret", "s", 3), "b"));
+    assert!(bench.index.lacking(&bench.wanted).is_empty());
+    bench.want(&["a", "b"]);
+    let kinds = bench.index.lacking(&bench.wanted);
+    assert_eq!(kinds, [argosy_model::GroupKind::new("", "ConfigMap")].into());
+    assert_eq!(bench.index.lacking_of("a"), kinds);
+    assert!(bench.index.lacking_of("b").is_empty());
+    // Read once more: the version known is no news, whoever compared another one hears of it.
+    assert!(bench.see(&same).is_none());
+    let mut newer = other.clone();
+    newer["metadata"]["resourceVersion"] = json!("5");
+    assert_eq!(bench.see(&newer).expect("is news").kind, ChangeKind::Updated);
+    assert!(bench.index.lacking(&bench.wanted).is_empty());
+    assert_eq!(bench.whole(), ["other", "s", "same"]);
 }

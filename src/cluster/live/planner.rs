@@ -61,14 +61,15 @@ async fn keep(shared: Arc<Shared>) {
         catalogs.mark_unchanged();
         let asked = shared.scopes.asked();
         let wanted = plan(&shared, &shared.discovery.catalog());
-        shared.scopes.plan(asked, wanted.iter().map(|(scope, plan)| (scope.clone(), plan.full)));
+        shared.scopes.plan(asked, wanted.iter().map(|(scope, plan)| (scope.clone(), plan.full, plan.reading)));
         stop(&shared, &mut running, &wanted);
         for (scope, plan) in wanted {
             if running.contains_key(&scope) {
                 continue;
             }
             let alive = Arc::new(AtomicBool::new(true));
-            let place = Place { lane: running.len(), starting: starting.clone(), alive: alive.clone() };
+            let (lane, starting) = (running.len(), starting.clone());
+            let place = Place { lane, starting, alive: alive.clone(), reading: plan.reading };
             let watcher = Watcher::new(shared.clone(), scope.clone(), plan.resource.clone(), plan.full, place);
             let work = shared.clone();
             let watch = tasks.spawn(measured(watcher.run(), move |spent| work.spend(spent)));
@@ -95,6 +96,7 @@ async fn learn(shared: &Shared) {
 fn plan(shared: &Shared, catalog: &Catalog) -> HashMap<Scope, Plan> {
     let (coverage, managed) = (shared.coverage.load(), shared.managed.load());
     let (options, reading) = (shared.options.load(), shared.reading.load(Ordering::Relaxed));
+    let again = shared.again.load();
     let mut plans = HashMap::new();
     for resource in catalog.watchable() {
         let kind = resource.gvk.group_kind();
@@ -108,6 +110,7 @@ fn plan(shared: &Shared, catalog: &Catalog) -> HashMap<Scope, Plan> {
             (false, false) => Vec::new(),
         };
         let full = managed.contains(&kind) || options.tree_kinds.contains(&kind);
+        let reading = reading + again.get(&kind).copied().unwrap_or_default();
         for namespace in namespaces {
             let scope = Scope { kind: kind.clone(), namespace };
             plans.insert(scope, Plan { resource: resource.clone(), full, reading });

@@ -69,6 +69,9 @@ pub struct LiveStats {
 struct State {
     full: bool,
     phase: Phase,
+    /// Number of the reading that is wanted, and of the last that was complete.
+    reading: u64,
+    read: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,22 +126,23 @@ impl Scopes {
 
     /// Sets which watches there are; one that is read in another way starts over
     /// in its state unless it is already listed.
-    pub(crate) fn plan(&self, asked: u64, scopes: impl IntoIterator<Item = (Scope, bool)>) {
+    pub(crate) fn plan(&self, asked: u64, scopes: impl IntoIterator<Item = (Scope, bool, u64)>) {
         self.update(|inner| {
             let mut old = std::mem::take(&mut inner.states);
-            for (scope, full) in scopes {
+            for (scope, full, reading) in scopes {
                 let state = old.remove(&scope).filter(|s| s.full || !full);
-                let state = state.unwrap_or(State { full, phase: Phase::Pending });
-                inner.states.insert(scope, State { full, ..state });
+                let state = state.unwrap_or(State { full, phase: Phase::Pending, reading, read: 0 });
+                inner.states.insert(scope, State { full, reading, ..state });
             }
             inner.planned = Some(asked);
         });
     }
 
-    pub(crate) fn synced(&self, scope: &Scope) {
+    pub(crate) fn synced(&self, scope: &Scope, reading: u64) {
         self.update(|inner| {
             if let Some(state) = inner.states.get_mut(scope) {
                 state.phase = Phase::Synced;
+                state.read = state.read.max(reading);
             }
         });
     }
@@ -194,9 +198,24 @@ impl Scopes {
     /// Waits until the plan has caught up with what was asked for and the chosen
     /// kinds are settled.
     pub(crate) async fn settled(&self, wanted: impl Fn(&GroupKind) -> bool) {
+        self.until(|inner| inner.settled(&wanted)).await;
+    }
+
+    /// Waits until each of the chosen kinds is listed in the reading that is wanted now,
+    /// or fails.
+    pub(crate) async fn caught_up(&self, wanted: impl Fn(&GroupKind) -> bool) {
+        let is_read = |state: &State| match state.phase {
+            Phase::Pending => false,
+            Phase::Synced => state.read >= state.reading,
+            Phase::Failing { .. } => true,
+        };
+        self.until(|inner| inner.planned == Some(inner.asked) && inner.chosen(&wanted).all(is_read)).await;
+    }
+
+    async fn until(&self, is: impl Fn(&Inner) -> bool) {
         let mut moved = self.moved.subscribe();
         loop {
-            if self.lock().settled(&wanted) {
+            if is(&self.lock()) {
                 return;
             }
             if moved.changed().await.is_err() {
@@ -250,7 +269,10 @@ impl Scopes {
 impl Inner {
     fn settled(&self, wanted: &dyn Fn(&GroupKind) -> bool) -> bool {
         let settled = |state: &State| matches!(state.phase, Phase::Synced | Phase::Failing { settled: true, .. });
-        self.planned == Some(self.asked)
-            && self.states.iter().filter(|(scope, _)| wanted(&scope.kind)).all(|(_, state)| settled(state))
+        self.planned == Some(self.asked) && self.chosen(wanted).all(settled)
+    }
+
+    fn chosen<'a>(&'a self, wanted: &'a dyn Fn(&GroupKind) -> bool) -> impl Iterator<Item = &'a State> {
+        self.states.iter().filter(|(scope, _)| wanted(&scope.kind)).map(|(_, state)| state)
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::Shared;
-use super::index::{ScopeId, Via};
+use super::index::{Index, ScopeId, Via};
 use super::scopes::Scope;
 use super::wire::{Event, Observed, Reading};
 use crate::backoff::Backoff;
@@ -56,6 +56,8 @@ pub(super) struct Place {
     pub(super) starting: Arc<Semaphore>,
     /// Whether what is seen still counts.
     pub(super) alive: Arc<AtomicBool>,
+    /// Number of this reading of the kind.
+    pub(super) reading: u64,
 }
 
 pub(super) struct Watcher {
@@ -171,7 +173,7 @@ impl Watcher {
         let mut lines = Lines::new(response.into_body());
         if self.resume.is_some() {
             // Resumed: as good as listed.
-            self.shared.scopes.synced(&self.scope);
+            self.synced();
         }
         // The server ends the watch; if it does not, the connection is not what it seems.
         let end = Instant::now() + lasts + Duration::from_secs(30);
@@ -219,27 +221,22 @@ impl Watcher {
         Call::get(path.build(), Priority::Watch).accept(if self.full { JSON } else { METADATA })
     }
 
-    fn reading(&self) -> Reading {
-        self.shared.reading(&self.resource.gvk, self.full)
+    fn synced(&self) {
+        self.shared.scopes.synced(&self.scope, self.place.reading);
     }
 
     /// Takes a batch of events into the index: read first, then all at once
     /// under one lock.
     fn take_in(&mut self, batch: &Bytes) -> Result<()> {
-        let reading = self.reading();
-        let events: Vec<Event> = split(batch)
-            .map(|line| Event::read(line, &reading))
-            .collect::<serde_json::Result<_>>()
-            .map_err(|source| Error::Decode { what: "a watch", source })?;
-        self.count(events.len());
+        let (shared, resource, full) = (self.shared.clone(), self.resource.clone(), self.full);
         let live = self.resume.is_some();
-        let (mut changes, mut failure, mut ended, mut objects) = (Vec::new(), None, false, false);
-        {
-            let shared = self.shared.clone();
-            let mut index = shared.write();
+        let (mut changes, mut failure, mut ended, mut objects, mut count) = (Vec::new(), None, false, false, 0);
+        let read = |reading: &Reading| split(batch).map(|line| Event::read(line, reading)).collect();
+        let put = |index: &mut Index, events: Vec<Event>| {
             if !self.place.alive.load(Ordering::Acquire) {
-                return Ok(());
+                return;
             }
+            count = events.len();
             for event in events {
                 match event {
                     Event::Put(seen) => {
@@ -271,10 +268,13 @@ impl Watcher {
                     }
                 }
             }
-        }
+        };
+        let taken: serde_json::Result<()> = shared.take_in(|| shared.reading(&resource.gvk, full), read, put);
+        taken.map_err(|source| Error::Decode { what: "a watch", source })?;
+        self.count(count);
         self.shared.publisher.publish(changes);
         if ended {
-            self.shared.scopes.synced(&self.scope);
+            self.synced();
         }
         if self.defines && objects && live {
             self.definitions_changed();
@@ -341,7 +341,7 @@ impl Watcher {
                     };
                     self.shared.publisher.publish(changes);
                     self.resume = Some(version);
-                    self.shared.scopes.synced(&self.scope);
+                    self.synced();
                     return Ok(());
                 }
             }
@@ -351,21 +351,16 @@ impl Watcher {
     fn take_in_page(&self, body: &[u8]) -> Result<(String, Option<String>)> {
         let invalid = |source| Error::Decode { what: "a list", source };
         let page: Page<'_> = serde_json::from_slice(body).map_err(invalid)?;
-        let reading = self.reading();
-        let items: Vec<Observed> = page
-            .items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|item| Observed::read(item.get(), &reading))
-            .collect::<serde_json::Result<_>>()
-            .map_err(invalid)?;
-        let changes: Vec<_> = {
-            let mut index = self.shared.write();
-            if !self.place.alive.load(Ordering::Acquire) {
-                return Ok((String::new(), None));
-            }
+        let items = page.items.unwrap_or_default();
+        let read = |reading: &Reading| items.iter().map(|item| Observed::read(item.get(), reading)).collect();
+        let put = |index: &mut Index, seen: Vec<Observed>| {
             let via = Via::Listing { epoch: self.epoch };
-            items.into_iter().filter_map(|seen| index.put(self.id.0, via, seen)).collect()
+            let alive = self.place.alive.load(Ordering::Acquire);
+            alive.then(|| seen.into_iter().filter_map(|seen| index.put(self.id.0, via, seen)).collect())
+        };
+        let reading = || self.shared.reading(&self.resource.gvk, self.full);
+        let Some(changes) = self.shared.take_in(reading, read, put).map_err(invalid)? else {
+            return Ok((String::new(), None));
         };
         self.shared.publisher.publish(changes);
         Ok((page.metadata.resource_version, Some(page.metadata.next).filter(|next| !next.is_empty())))

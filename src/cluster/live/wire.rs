@@ -20,6 +20,7 @@ use super::LiveOptions as Settings;
 use super::entry::{Extra, Uid};
 use super::owners::{self, RawOwner};
 use super::summary::NodeSummary;
+use super::wanted::Wanted;
 use crate::error::ApiStatus;
 
 /// How objects of one kind are read.
@@ -32,6 +33,8 @@ pub(crate) struct Reading {
     pub(crate) tree: bool,
     /// `namespace/name` of objects wanted in full although nobody tracks them.
     pub(crate) pinned: Option<Arc<HashSet<String>>>,
+    /// Whose objects are wanted in full.
+    pub(crate) wanted: Arc<Wanted>,
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -214,9 +217,12 @@ impl Observed {
         let pinned = || {
             reading.pinned.as_ref().is_some_and(|p| p.contains(&format!("{}/{}", metadata.namespace, metadata.name)))
         };
-        let keep = reading.full && ((claimed.is_some() && owners.is_empty()) || pinned());
-        let extra = if keep || (reading.full && (reading.tree || !owners.is_empty())) {
-            Some(whole(object, reading, keep)?)
+        let root_of = claimed.as_deref().filter(|_| owners.is_empty());
+        let keep = reading.full && (root_of.is_some_and(|app| reading.wanted.has(app)) || pinned());
+        // What another application tracks may be in the tree of a wanted one as well.
+        let shown = reading.tree || root_of.is_some() || !owners.is_empty();
+        let extra = if keep || (reading.full && shown) {
+            Some(whole(object, reading, keep)?).filter(|extra| extra.summary.is_some() || keep)
         } else {
             links(metadata).map(|summary| Extra { summary: Some(Arc::new(summary)), ..Extra::default() })
         };
@@ -330,6 +336,7 @@ mod tests {
             full,
             tree: false,
             pinned: None,
+            wanted: Arc::default(),
             settings: Arc::new(Settings::default()),
         }
     }

@@ -104,8 +104,9 @@ pub(super) async fn run(
     }
     let targets = remember_targets(shared, memory, key, &spec, &sources, &target);
     let kinds = kinds::of(&targets);
-    target.live.manage(kinds.iter().cloned());
+    target.manage(key, &kinds);
     shared.aside(kinds::ready(&target, &kinds)).await?;
+    shared.aside(live::complete(shared, key, &target)).await;
 
     let pairing = live::pair(shared, memory, key, &grounds, &target, &targets).await?;
     let judged = judge::judge(shared, memory, &spec, app, &target, pairing).await?;

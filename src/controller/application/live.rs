@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_engine::compare::{PairContext, Pairing, pair_resources};
 use argosy_engine::target::Targets;
@@ -14,6 +15,18 @@ use super::destination::Grounds;
 use super::memory::Memory;
 use crate::cluster::Target;
 use crate::context::Shared;
+
+/// How long a comparison waits for what its application owns to be read in one go.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until the objects of an application are kept whole that this replica works
+/// for since a moment ago. What is missing then is read one by one.
+pub(super) async fn complete(shared: &Shared, key: &AppKey, target: &Target) {
+    let instance = key.instance_name(&shared.options.namespace);
+    if tokio::time::timeout(PATIENCE, target.live.complete_for(&instance)).await.is_err() {
+        tracing::warn!(application = %key, server = target.server, "its objects take long to be listed; reading each");
+    }
+}
 
 /// Reads the live objects a comparison needs and pairs them with the targets.
 pub(super) async fn pair(

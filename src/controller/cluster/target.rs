@@ -6,7 +6,9 @@ use argosy_cluster::live::{Coverage, tree_kinds};
 use argosy_cluster::{Applier, Connection, Discovery, FilterRule, LiveOptions, LiveState, OpenApi, ResourceFilter};
 use argosy_fleet::Epoch;
 use argosy_home::Settings;
+use argosy_model::{AppKey, GroupKind};
 
+use super::interest::Interest;
 use super::{Writer, Writers};
 use crate::context::Shared;
 use crate::normalizers;
@@ -21,6 +23,7 @@ pub(crate) struct Target {
     pub(crate) applier: Applier,
     pub(crate) version: String,
     pub(crate) writers: Arc<Writers>,
+    pub(super) interest: Arc<Interest>,
 }
 
 /// How a cluster is doing.
@@ -52,7 +55,13 @@ impl Target {
         let (discovery, openapi, live) = (self.discovery.clone(), self.openapi.clone(), self.live.clone());
         let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));
         let (server, version, writers) = (self.server.clone(), self.version.clone(), self.writers.clone());
-        Ok(Arc::new(Self { server, discovery, openapi, live, applier, version, writers }))
+        let interest = self.interest.clone();
+        Ok(Arc::new(Self { server, discovery, openapi, live, applier, version, writers, interest }))
+    }
+
+    /// An application manages these kinds: they are watched in full.
+    pub(crate) fn manage(&self, key: &AppKey, kinds: &[GroupKind]) {
+        self.interest.manage(&self.live, key, kinds);
     }
 
     /// Changes whenever kinds come or go.
@@ -68,6 +77,7 @@ pub(super) async fn open(
     server: Arc<str>,
     connection: Connection,
     writers: Arc<Writers>,
+    interest: Arc<Interest>,
 ) -> Result<Arc<Target>, String> {
     let version = connection.server_version().await.map_err(|e| argosy_render::report(&e))?;
     let discovery = Discovery::new(connection.clone());
@@ -81,6 +91,7 @@ pub(super) async fn open(
         options(&shared, &settings),
         coverage(&shared, &settings, &server),
     );
+    live.want(interest.wanted());
     tokio::select! {
         () = live.synced() => {}
         () = connection.closed() => return Err("the connection has been closed".to_owned()),
@@ -88,7 +99,8 @@ pub(super) async fn open(
     let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));
     let version = version.git_version;
     tracing::info!(server = &*server, version, "cluster connected");
-    Ok(Arc::new(Target { server: server.to_string(), discovery, openapi, live, applier, version, writers }))
+    let server = server.to_string();
+    Ok(Arc::new(Target { server, discovery, openapi, live, applier, version, writers, interest }))
 }
 
 /// How objects are read under the settings.

@@ -54,6 +54,19 @@ impl Directory {
         });
     }
 
+    /// Wakes the applications of a cluster that another replica works on by now, to
+    /// forget what they know: it gets old, and is large.
+    pub(crate) fn wake_strangers(&self, server: &str) {
+        self.read(|book| {
+            for (key, entry) in &book.applications {
+                let is_there = entry.server.as_deref() == Some(server);
+                if is_there && !entry.waits && self.owned(key, server).is_none() {
+                    entry.bell.ring(&entry.address, Wake::Object);
+                }
+            }
+        });
+    }
+
     /// Whether this replica works on an application.
     pub(crate) fn owns(&self, key: &AppKey, server: &str) -> bool {
         self.owned(key, server).is_some()

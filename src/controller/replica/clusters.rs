@@ -10,12 +10,8 @@ use argosy_fleet::{Coming, Cost, EntityId, Ownership, Slice};
 use tokio::sync::watch;
 
 use super::costs::Meter;
-use crate::cluster::{Cluster, Gain, Lose, Release, TargetState};
+use crate::cluster::{Cluster, Expect, Gain, Lose, Release, TargetState};
 use crate::context::Shared;
-
-/// How long a cluster is kept current after its last slice has gone: it may be split
-/// into others, some of which come back.
-pub(super) const LINGER: Duration = Duration::from_secs(30);
 
 pub(super) struct Clusters {
     shared: Arc<Shared>,
@@ -26,9 +22,26 @@ pub(super) struct Clusters {
 struct Known {
     address: Addr<Cluster>,
     state: watch::Receiver<TargetState>,
+    /// The slices of which everything that is needed is there.
+    prepared: watch::Receiver<BTreeSet<Slice>>,
     slices: BTreeMap<Slice, (Ownership, Meter)>,
     /// What its watches have cost, shared by the slices.
     watches: Meter,
+}
+
+/// A slice that comes.
+pub(super) struct Awaited {
+    slice: Slice,
+    prepared: watch::Receiver<BTreeSet<Slice>>,
+}
+
+// === impl Awaited ===
+
+impl Awaited {
+    /// Waits until everything it needs is there, or nobody will tell any more.
+    pub(super) async fn prepared(mut self) {
+        drop(self.prepared.wait_for(|prepared| prepared.contains(&self.slice)).await);
+    }
 }
 
 // === impl Clusters ===
@@ -41,9 +54,9 @@ impl Clusters {
     fn find(&mut self, server: &Arc<str>) -> &mut Known {
         self.known.entry(server.clone()).or_insert_with(|| {
             let cluster = Cluster::new(self.shared.clone(), server.clone());
-            let state = cluster.state();
+            let (state, prepared) = (cluster.state(), cluster.prepared());
             self.shared.directory.add_cluster(server, state.clone());
-            Known { address: cluster.start(), state, slices: BTreeMap::new(), watches: Meter::default() }
+            Known { address: cluster.start(), state, prepared, slices: BTreeMap::new(), watches: Meter::default() }
         })
     }
 
@@ -66,7 +79,7 @@ impl Clusters {
     /// Lets go of a cluster if nothing of it is owned here or comes. It is done here
     /// and not by its actor, which may end after another one has begun.
     pub(super) fn release_idle(&mut self, server: &str) {
-        let is_coming = self.coming.keys().any(|entity| server_of(entity).is_some_and(|coming| **coming == *server));
+        let is_coming = self.coming.keys().filter_map(parts_of).any(|(coming, _)| **coming == *server);
         if is_coming || self.known.get(server).is_none_or(|known| !known.slices.is_empty()) {
             return;
         }
@@ -78,21 +91,36 @@ impl Clusters {
     }
 
     /// Prepares for what this replica gets next. Returns the clusters that are needed
-    /// for that no more, and the states of those that were not needed before.
-    pub(super) fn expect(&mut self, coming: Coming) -> (Vec<Arc<str>>, Vec<watch::Receiver<TargetState>>) {
-        let servers = |coming: &Coming| coming.keys().filter_map(server_of).cloned().collect::<BTreeSet<_>>();
-        let (before, now) = (servers(&self.coming), servers(&coming));
+    /// for that no more, and the slices that did not come before.
+    pub(super) fn expect(&mut self, coming: Coming) -> (Vec<Arc<str>>, Vec<Awaited>) {
+        let (before, now) = (slices_of(&self.coming), slices_of(&coming));
         self.coming = coming;
-        let states = now.difference(&before).map(|server| self.find(server).state.clone()).collect();
-        (before.difference(&now).cloned().collect(), states)
+        let mut awaited = Vec::new();
+        for (server, slices) in &now {
+            let known_before = before.get(server);
+            if known_before == Some(slices) {
+                continue;
+            }
+            let known = self.find(server);
+            #[expect(clippy::disallowed_methods, reason = "one per cluster and change of what comes")]
+            known.address.do_send(Expect(slices.clone()));
+            let new = slices.iter().filter(|slice| known_before.is_none_or(|before| !before.contains(*slice)));
+            awaited.extend(new.map(|slice| Awaited { slice: *slice, prepared: known.prepared.clone() }));
+        }
+        let unneeded: Vec<Arc<str>> = before.into_keys().filter(|server| !now.contains_key(server)).collect();
+        for known in unneeded.iter().filter_map(|server| self.known.get(server)) {
+            #[expect(clippy::disallowed_methods, reason = "one per cluster of which nothing comes any more")]
+            known.address.do_send(Expect(BTreeSet::new()));
+        }
+        (unneeded, awaited)
     }
 
     /// What comes next and can be taken over at any moment.
     pub(super) fn prepared(&self) -> BTreeSet<EntityId> {
-        let is_ready = |server: &Arc<str>| {
-            self.known.get(server).is_some_and(|known| matches!(&*known.state.borrow(), TargetState::Ready(_)))
+        let is_prepared = |(server, slice): (&Arc<str>, Slice)| {
+            self.known.get(server).is_some_and(|known| known.prepared.borrow().contains(&slice))
         };
-        self.coming.keys().filter(|entity| server_of(entity).is_some_and(is_ready)).cloned().collect()
+        self.coming.keys().filter(|entity| parts_of(entity).is_some_and(is_prepared)).cloned().collect()
     }
 
     /// What each slice costs that has been owned for a while.
@@ -116,9 +144,18 @@ impl Clusters {
     }
 }
 
-fn server_of(entity: &EntityId) -> Option<&Arc<str>> {
+fn parts_of(entity: &EntityId) -> Option<(&Arc<str>, Slice)> {
     match entity {
-        EntityId::ClusterSlice { server, .. } => Some(server),
+        EntityId::ClusterSlice { server, slice } => Some((server, *slice)),
         EntityId::Repository { .. } => None,
     }
+}
+
+/// The slices of each cluster that come.
+fn slices_of(coming: &Coming) -> BTreeMap<Arc<str>, BTreeSet<Slice>> {
+    let mut slices: BTreeMap<Arc<str>, BTreeSet<Slice>> = BTreeMap::new();
+    for (server, slice) in coming.keys().filter_map(parts_of) {
+        slices.entry(server.clone()).or_default().insert(slice);
+    }
+    slices
 }

@@ -27,7 +27,8 @@ async fn a_new_kind_is_watched_soon_and_a_deleted_one_is_forgotten() {
     let key = ResourceKey::of(&widget);
     eventually("the widget", || async { bench.live.get(&key) }).await;
     assert!(bench.discovery.catalog().api_versions().contains(&gvk.to_string()));
-    assert_eq!(bench.live.kind_state(&kind), KindState::Synced);
+    // It is known from its write, and the server may still be preparing to list its kind.
+    eventually("the kind", || async { (bench.live.kind_state(&kind) == KindState::Synced).then_some(()) }).await;
 
     let crd = ResourceKey::new("apiextensions.k8s.io", "CustomResourceDefinition", "", "widgets.test.argosy.dev");
     bench.applier.delete(&crd, Propagation::Background, None).await.expect("deletes");

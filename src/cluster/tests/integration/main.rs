@@ -11,3 +11,4 @@ mod discovery;
 mod fence;
 mod live;
 mod support;
+mod wanted;
