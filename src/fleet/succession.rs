@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ pub struct Succession {
     alone: CancellationToken,
     /// `None` where nobody ever takes over from an owner that may still be at work.
     fenced: Option<Arc<Fenced>>,
+    was_taken_back: Arc<AtomicBool>,
     right: Right,
 }
 
@@ -49,12 +51,13 @@ impl Succession {
     pub(crate) fn orderly(epoch: Epoch, right: Right) -> Self {
         let alone = CancellationToken::new();
         alone.cancel();
-        Self { epoch, alone, fenced: None, right }
+        Self { epoch, alone, fenced: None, was_taken_back: Arc::default(), right }
     }
 
     /// One whose earlier owners may be at work until [`Self::on_alone`].
     pub(crate) fn fenced(epoch: Epoch, right: Right, fenced: Arc<Fenced>) -> Self {
-        Self { epoch, alone: CancellationToken::new(), fenced: Some(fenced), right }
+        let alone = CancellationToken::new();
+        Self { epoch, alone, fenced: Some(fenced), was_taken_back: Arc::default(), right }
     }
 
     /// Every earlier owner has stopped.
@@ -68,17 +71,20 @@ impl Succession {
     }
 
     /// Lets others know that the target refuses this owner as soon as the next one
-    /// has taken over, whatever it was given in this epoch.
+    /// has taken over, whatever it was given in this epoch. Once that was taken back it
+    /// is not told again.
     pub fn tell_fenced(&self) {
-        if let Some(fenced) = &self.fenced {
+        if let Some(fenced) = self.fenced.as_ref().filter(|_| !self.was_taken_back.load(Ordering::SeqCst)) {
             fenced.wanted.send_if_modified(|wanted| wanted.insert(self.epoch));
         }
     }
 
     /// Takes that back. Others may not know for a while.
     pub fn take_back(&self) {
-        if let Some(fenced) = &self.fenced {
-            fenced.wanted.send_if_modified(|wanted| wanted.remove(&self.epoch));
+        if let Some(fenced) = &self.fenced
+            && fenced.wanted.send_if_modified(|wanted| wanted.remove(&self.epoch))
+        {
+            self.was_taken_back.store(true, Ordering::SeqCst);
         }
     }
 
@@ -133,7 +139,8 @@ mod tests {
         succession.tell_fenced();
         fenced.set_told(BTreeSet::from([Epoch(7)]));
         assert!(succession.unfenced().now_or_never().is_none());
-        assert!(fenced.wanted().borrow().is_empty());
+        succession.tell_fenced();
+        assert!(fenced.wanted().borrow().is_empty(), "told again");
         fenced.set_told(BTreeSet::new());
         assert!(succession.unfenced().now_or_never().is_some());
         lease.end();

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::etcd::connection::CallError;
 use crate::etcd::document::Document;
-use crate::etcd::keys::Key;
+use crate::etcd::keys::{FENCED, Key, UNFENCED};
 use crate::etcd::notes::{Note, Notes};
 use crate::etcd::session::Stay;
 use crate::etcd::trouble::Trouble;
@@ -89,7 +89,7 @@ impl Fences {
         if !new.is_empty() {
             written.perhaps = &written.perhaps | &new;
             self.fenced.set_told(written.perhaps.clone());
-            let notes: Vec<Note> = new.iter().map(|epoch| Note::Put(Key::Fenced(*epoch), Vec::new())).collect();
+            let notes: Vec<Note> = new.iter().map(|epoch| Note::PutNew(Key::Fenced(*epoch), FENCED.into())).collect();
             self.notes.write(stay, &notes).await?;
             written.surely = &written.surely | &new;
         }
@@ -106,10 +106,10 @@ impl Fences {
         // soon: then they are over.
         let standing: BTreeSet<Epoch> = &ours & &epochs_of(view.document.as_deref(), stay);
         for epoch in standing {
-            let one = BTreeSet::from([epoch]);
+            let note = Note::Put(Key::Fenced(epoch), UNFENCED.into());
             // Otherwise the next view says more.
-            if self.notes.write_if(stay, &delete(&one), Some(view.stored)).await? {
-                self.forget(&one, written);
+            if self.notes.write_if(stay, &[note], Some(view.stored)).await? {
+                self.forget(&BTreeSet::from([epoch]), written);
             }
         }
         Ok(())

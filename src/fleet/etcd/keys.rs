@@ -8,10 +8,15 @@
 //! | `assignment` | who owns what ([`super::document`]) | no |
 //! | `released/EPOCH` | empty: its owner has let go | yes |
 //! | `ready/EPOCH` | name of the replica that is prepared to take over from it | yes |
-//! | `fenced/EPOCH` | empty: the cluster refuses its owner once it is taken over | yes |
+//! | `fenced/EPOCH` | `yes`: the cluster refuses its owner once it is taken over; `no`: not any more | yes |
 
 use crate::id::{EntityId, Epoch, ReplicaId};
 use crate::slices::Slice;
+
+/// Value of `fenced/EPOCH` while others may rely on it.
+pub(crate) const FENCED: &str = "yes";
+/// Its value afterwards. It stays, so that a request that was late changes nothing.
+pub(crate) const UNFENCED: &str = "no";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {

@@ -19,7 +19,7 @@ use crate::assignment::Assignment;
 use crate::error::{Error, report};
 use crate::etcd::connection::{CallError, Connection};
 use crate::etcd::document::{Document, DocumentError, Session};
-use crate::etcd::keys::{Key, Keys};
+use crate::etcd::keys::{FENCED, Key, Keys};
 use crate::etcd::options::EtcdOptions;
 use crate::etcd::patience::Patience;
 use crate::etcd::plan::{Facts, Next, count_lost, plan_document, step};

@@ -24,6 +24,8 @@ pub(crate) struct Notes {
 /// One key to be written, or to be taken back.
 pub(crate) enum Note {
     Put(Key, Vec<u8>),
+    /// Only where there is none.
+    PutNew(Key, Vec<u8>),
     Delete(Key),
 }
 
@@ -50,9 +52,18 @@ impl Notes {
         for batch in notes.chunks(BATCH) {
             let operations: Vec<TxnOp> = batch
                 .iter()
-                .map(|note| match note {
-                    Note::Put(key, value) => TxnOp::put(self.keys.write(key), value.as_slice(), Some(under.clone())),
-                    Note::Delete(key) => TxnOp::delete(self.keys.write(key), None),
+                .map(|note| {
+                    let put = |key: &Key, value: &Vec<u8>| {
+                        TxnOp::put(self.keys.write(key), value.as_slice(), Some(under.clone()))
+                    };
+                    match note {
+                        Note::Put(key, value) => put(key, value),
+                        Note::PutNew(key, value) => {
+                            let is_new = Compare::create_revision(self.keys.write(key), CompareOp::Equal, 0);
+                            TxnOp::txn(Txn::new().when([is_new]).and_then([put(key, value)]))
+                        }
+                        Note::Delete(key) => TxnOp::delete(self.keys.write(key), None),
+                    }
                 })
                 .collect();
             let is_member = Compare::lease(member.clone(), CompareOp::Equal, stay.session.0);

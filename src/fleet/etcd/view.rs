@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::report;
 use crate::etcd::document::{Document, Session};
-use crate::etcd::keys::{Key, Keys};
+use crate::etcd::keys::{FENCED, Key, Keys};
 use crate::etcd::plan::Sessions;
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 
@@ -91,8 +91,11 @@ impl View {
                     Arc::make_mut(&mut self.ready).insert(epoch, ReplicaId::new(name));
                 }
             }
-            Some(Key::Fenced(epoch)) => {
+            Some(Key::Fenced(epoch)) if value == FENCED.as_bytes() => {
                 Arc::make_mut(&mut self.fenced).insert(epoch);
+            }
+            Some(Key::Fenced(epoch)) => {
+                Arc::make_mut(&mut self.fenced).remove(&epoch);
             }
             None => {}
         }

@@ -312,6 +312,11 @@ async fn of_a_lost_replica_what_is_fenced_is_taken_at_once_and_it_hears_of_it() 
     let ownership = workers[lost].fleet.ownership(fenced[0]).expect("it has it");
     assert!(ownership.succession().is_alone());
     ownership.succession().tell_fenced();
+    // Of another one it is told, and taken back.
+    let unfenced = workers[lost].fleet.ownership(left.first().expect("it has more")).expect("it has it");
+    unfenced.succession().tell_fenced();
+    timeout(PATIENCE, unfenced.succession().unfenced()).await.expect("it is taken back");
+    drop(unfenced);
     let session_lasts = ownership.lease().clone();
     let name = workers[lost].fleet.me().id.clone();
     let others: Vec<&Worker> = workers.iter().filter(|worker| worker.fleet.me().id != name).collect();
