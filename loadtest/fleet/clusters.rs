@@ -1,19 +1,17 @@
 //! The simulated clusters, and the applications that go there: one ConfigMap each.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use argosy_loadtest::{is_deployed, simulated, wait_for_applications};
 use argosy_sandbox::cluster::{Cluster, ClusterOptions};
-use argosy_tests::application::resource;
-use argosy_tests::{App, ControlPlane, GitServer, Repo, poll_until};
+use argosy_tests::{App, ControlPlane, GitServer, Repo};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
-use rand::RngCore as _;
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -93,24 +91,7 @@ impl Clusters {
 
     /// Waits until every application is Synced and Healthy, and no operation runs.
     pub(crate) async fn wait_deployed(&self, home: &ControlPlane, deadline: Duration) -> anyhow::Result<()> {
-        let apps: Api<DynamicObject> =
-            Api::namespaced_with(home.client().await?, "argocd", &resource("Application", "applications"));
-        let is_deployed = |app: &serde_json::Value| {
-            app["status"]["sync"]["status"] == "Synced"
-                && app["status"]["health"]["status"] == "Healthy"
-                && app.get("operation").is_none()
-        };
-        let (apps, count) = (&apps, self.apps);
-        poll_until(deadline, || async move {
-            // Looking costs something too, so not too often.
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let list = apps.list(&ListParams::default()).await?;
-            let done = list.items.iter().filter_map(|app| serde_json::to_value(app).ok()).filter(is_deployed).count();
-            ensure!(done == count, "{done} of {count} are deployed");
-            Ok::<_, anyhow::Error>(())
-        })
-        .await
-        .map_err(anyhow::Error::msg)
+        wait_for_applications(&home.client().await?, self.apps, "deployed", deadline, is_deployed).await
     }
 
     /// Those at these addresses.
@@ -146,10 +127,7 @@ impl Clusters {
 
 impl Member {
     async fn start(apps: Vec<usize>) -> anyhow::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this is where the benchmark's clock comes from")]
-        let clock = Arc::new(jiff::Timestamp::now);
-        let options = ClusterOptions::new(clock, Arc::new(|buffer: &mut [u8]| rand::rng().fill_bytes(buffer)));
-        let cluster = Cluster::start(ClusterOptions { user_facing_roles: false, ..options }).await?;
+        let cluster = Cluster::start(ClusterOptions { user_facing_roles: false, ..simulated() }).await?;
         let kubeconfig = kube::config::Kubeconfig::from_yaml(&cluster.admin_kubeconfig()?)?;
         let config =
             kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;

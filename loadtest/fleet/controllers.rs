@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use argosy_loadtest::{cpu_of, memory_of};
 use argosy_tests::{Argosy, ControlPlane, Etcd, poll_until};
 use futures::future::try_join_all;
 
 use crate::report::Report;
 use crate::scenario::Scenario;
 
-/// Clock ticks of the kernel's accounting in a second, as on every Linux.
-const TICKS: f64 = 100.0;
+/// Bytes of a megabyte.
+const MB: f64 = 1_048_576.0;
 
 /// See the module's page.
 pub(crate) struct Controllers {
@@ -77,7 +78,7 @@ impl Controllers {
         let (mut total, mut largest) = (0.0, 0.0_f64);
         for number in 0..self.count() {
             let pid = self.running[number].pid();
-            let (cpu, resident) = (cpu_of(pid)?, resident_of(pid)?);
+            let (cpu, resident) = (cpu_of(pid)?.as_secs_f64(), memory_of(pid)?.resident as f64 / MB);
             total += cpu;
             largest = largest.max(resident);
             let owned = self.owned(number).await?.len();
@@ -88,20 +89,4 @@ impl Controllers {
         report.note("resident_mb", largest);
         Ok(())
     }
-}
-
-fn cpu_of(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name may hold spaces; fields count from behind it.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |at: usize| -> anyhow::Result<f64> { Ok(fields.get(at).context("fields of stat")?.parse()?) };
-    Ok((ticks(11)? + ticks(12)?) / TICKS)
-}
-
-/// Resident memory in MB.
-fn resident_of(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-    let kilobytes: f64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
-    Ok(kilobytes / 1024.0)
 }

@@ -52,8 +52,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // The one provider of cryptography; a second installation would be our own bug.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    argosy_loadtest::use_crypto();
     let arguments = Arguments::parse();
     let scenario = Scenario::read(arguments.scenario.as_deref())?;
     let (apps, trials, mut report) = (scenario.applications, scenario.trials, Report::default());
