@@ -11,6 +11,7 @@ use argosy_tests::application::resource;
 use argosy_tests::poll_until;
 use kube::api::{Api, DynamicObject, ListParams};
 use rand::RngCore as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -35,6 +36,17 @@ pub struct Memory {
 pub fn use_crypto() {
     // A second installation would be our own bug.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Lets this process and those it starts have as many open files as the system permits:
+/// every simulated cluster takes several.
+///
+/// # Errors
+/// When the system refuses.
+pub fn allow_files() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, wanted).context("raising the limit of open files")
 }
 
 /// CPU time of a process so far, user and system.

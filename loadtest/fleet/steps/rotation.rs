@@ -1,0 +1,188 @@
+//! The credential of every cluster is exchanged, over and over, under load.
+//!
+//! The clusters are the judges: they know every request and every token that was ever
+//! used. Whether a kind was listed again is told by the controllers' count of events,
+//! for a list brings an event for each object that there is.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use argosy_loadtest::progress;
+use argosy_tests::{Metrics, poll_until};
+use tokio::time::Instant;
+
+use super::{Fleet, set_life};
+use crate::load::Running;
+use crate::witness::Requests;
+
+/// Between two looks at the controllers' counters; a thousand clusters make long pages.
+const LOOKS: Duration = Duration::from_secs(2);
+/// Looks between two lines about what they said.
+const NEWS: usize = 5;
+/// Times a credential's life within which every cluster has another one.
+const LIVES: u32 = 3;
+/// A life in which nothing is exchanged for the rest of the run, in seconds.
+const LONG: u64 = 24 * 3600;
+/// Until nothing is under way any more.
+const QUIET: Duration = Duration::from_secs(300);
+/// A kind that nobody changes; every cluster has many of it.
+const CALM: &str = "ClusterRole";
+
+/// What controllers and clusters have counted so far.
+struct Counted {
+    /// Exchanges by cluster.
+    exchanged: BTreeMap<String, f64>,
+    /// Exchanges that came to nothing.
+    failed: f64,
+    /// Proofs that an old token is refused, and the seconds they took in all.
+    refused: (f64, f64),
+    /// Seconds that exchanges took in all.
+    took: (f64, f64),
+    /// Requests that clusters did not know the bearer of, as controllers tell.
+    unknown: f64,
+    /// Events of the calm kind by cluster.
+    events: BTreeMap<String, f64>,
+    requests: Requests,
+}
+
+pub(super) async fn rotations(fleet: &mut Fleet, rounds: usize) -> anyhow::Result<()> {
+    fleet.controllers.wait_shared_out(&fleet.clusters).await?;
+    let roles = fleet.clusters.all().first().context("a cluster")?.roles().await? as f64;
+    let life = Duration::from_secs(fleet.scenario.credential_seconds.context("credentials have a life")?);
+    let before = counted(fleet).await?;
+    let load = Running::start(&fleet.clusters, fleet.scenario.load);
+    let during = exchanged(fleet, &before, rounds, life).await?;
+    load.end("rotation", &mut fleet.report).await?;
+    // Counters agree when nothing is under way. The change itself is an exchange on all
+    // clusters at once.
+    set_life(&fleet.home, LONG)?;
+    let (after, refused) = quiet(fleet).await?;
+    judge(&before, &after, roles)?;
+    tell(fleet, [&before, &during, &after], refused);
+    Ok(())
+}
+
+/// Waits until every cluster has had so many exchanges more.
+async fn exchanged(fleet: &Fleet, before: &Counted, rounds: usize, life: Duration) -> anyhow::Result<Counted> {
+    let deadline = life * LIVES * rounds as u32 + QUIET;
+    let (mut looks, end) = (0, Instant::now() + deadline);
+    loop {
+        let now = counted(fleet).await?;
+        let is_done = |server: &str| more(&now.exchanged, &before.exchanged, server) >= rounds as f64;
+        let all: Vec<String> = fleet.clusters.all().iter().map(|member| member.url()).collect();
+        let done = all.iter().filter(|server| is_done(server)).count();
+        if done == all.len() {
+            return Ok(now);
+        }
+        ensure!(Instant::now() < end, "{done} of {} clusters were exchanged", all.len());
+        looks += 1;
+        if looks % NEWS == 0 {
+            progress(&format!("{done} of {} clusters had {rounds} exchanges", all.len()));
+        }
+        tokio::time::sleep(LOOKS).await;
+    }
+}
+
+/// Waits until nothing is exchanged any more and every cluster accepts two tokens of all
+/// that were ever used: the declared one, and that of the owner. Also says how many are
+/// refused.
+async fn quiet(fleet: &Fleet) -> anyhow::Result<(Counted, usize)> {
+    let last = Cell::new((0.0, 0.0));
+    let (last, wanted) = (&last, 2 * fleet.clusters.all().len());
+    poll_until(QUIET, || async move {
+        let now = counted(fleet).await?;
+        let figures = (now.exchanged.values().sum::<f64>(), now.refused.0);
+        let is_quiet = last.replace(figures) == figures;
+        let tried: Vec<_> = fleet.clusters.all().iter().map(|member| member.witness().try_tokens()).collect();
+        let known: usize = tried.iter().map(|(known, _)| known).sum();
+        if !is_quiet || known != wanted {
+            tokio::time::sleep(LOOKS).await;
+        }
+        ensure!(is_quiet, "exchanges go on");
+        ensure!(known == wanted, "{known} of the tokens are accepted that were ever used, and not {wanted}");
+        Ok::<_, anyhow::Error>((now, tried.iter().map(|(_, refused)| refused).sum()))
+    })
+    .await
+    .map_err(anyhow::Error::msg)
+}
+
+/// What must be true of the time between the two.
+fn judge(before: &Counted, after: &Counted, roles: f64) -> anyhow::Result<()> {
+    ensure!(after.failed == before.failed, "{} exchanges failed", after.failed - before.failed);
+    ensure!(after.unknown == before.unknown, "{} requests met a 401", after.unknown - before.unknown);
+    let unknown = (after.requests.unknown - before.requests.unknown) as f64;
+    let proofs = after.refused.0 - before.refused.0;
+    // Each proof is one request that is refused.
+    ensure!(unknown == proofs, "clusters answered 401 {unknown} times, and {proofs} were on purpose");
+    ensure!(
+        after.requests.failed == before.requests.failed,
+        "requests failed, by code: {:?}, and {:?} before",
+        after.requests.failed,
+        before.requests.failed
+    );
+    ensure!(
+        after.requests.lists == before.requests.lists,
+        "kinds were listed again: {:?}, and {:?} before",
+        after.requests.lists,
+        before.requests.lists
+    );
+    for server in after.events.keys() {
+        // Bookmarks are events, too.
+        let events = more(&after.events, &before.events, server);
+        ensure!(events < roles, "{server}: {events} events of {CALM}; {roles} are what a list brings");
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn tell(fleet: &mut Fleet, [before, during, after]: [&Counted; 3], refused: usize) {
+    let exchanges = during.exchanged.values().sum::<f64>() - before.exchanged.values().sum::<f64>();
+    let mean = |(count, seconds): (f64, f64), (counted, spent): (f64, f64)| {
+        (seconds - spent) * 1e3 / (count - counted).max(1.0)
+    };
+    let (took, revoked) = (mean(during.took, before.took), mean(after.refused, before.refused));
+    println!("{exchanges} credentials were exchanged, each within {took:.0} ms in the mean, and an old one was");
+    println!("refused {revoked:.0} ms after its end; no request failed, and no kind was listed again;");
+    println!("all {refused} tokens that were ever used and replaced are refused by their clusters");
+    fleet.report.count("exchanges", exchanges as usize);
+    fleet.report.count("tokens_refused", refused);
+    fleet.report.note("exchange_mean_ms", took);
+    fleet.report.note("revocation_mean_ms", revoked);
+}
+
+async fn counted(fleet: &Fleet) -> anyhow::Result<Counted> {
+    let (all, requests) = (fleet.controllers.metrics().await?, fleet.clusters.requests());
+    let servers: Vec<String> = fleet.clusters.all().iter().map(|member| member.url()).collect();
+    let sum = |name: &str, labels: &[(&str, &str)]| all.iter().map(|one| one.sum(name, labels)).sum::<f64>();
+    let histogram = |name: &str| (sum(&format!("{name}_count"), &[]), sum(&format!("{name}_sum"), &[]));
+    let mut exchanged = by_server(&all, "argosy_credential_rotations_total", ("result", "promoted"));
+    exchanged.retain(|server, _| servers.contains(server));
+    let result = |result: &str| sum("argosy_credential_rotations_total", &[("result", result)]);
+    Ok(Counted {
+        exchanged,
+        failed: result("failed") + result("refused"),
+        refused: histogram("argosy_credential_revocation_duration_seconds"),
+        took: histogram("argosy_credential_rotation_duration_seconds"),
+        unknown: sum("argocd_kubectl_requests_total", &[("code", "401")]),
+        events: by_server(&all, "argocd_cluster_events_total", ("kind", CALM)),
+        requests,
+    })
+}
+
+/// Sums over all controllers.
+fn by_server(all: &[Metrics], name: &str, (label, value): (&str, &str)) -> BTreeMap<String, f64> {
+    let samples = all.iter().flat_map(Metrics::samples);
+    let wanted = samples.filter(|s| s.name == name && s.labels.get(label).is_some_and(|found| found == value));
+    let mut sums = BTreeMap::new();
+    for sample in wanted {
+        *sums.entry(sample.labels.get("server").cloned().unwrap_or_default()).or_default() += sample.value;
+    }
+    sums
+}
+
+fn more(after: &BTreeMap<String, f64>, before: &BTreeMap<String, f64>, server: &str) -> f64 {
+    let of = |counts: &BTreeMap<String, f64>| counts.get(server).copied().unwrap_or_default();
+    of(after) - of(before)
+}
