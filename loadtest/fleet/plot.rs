@@ -11,6 +11,10 @@ use crate::resources::{Sample, Used};
 const PANEL: (u32, u32) = (960, 220);
 /// Bars of a distribution.
 const BARS: usize = 60;
+/// Room right of what is drawn, for the legend.
+const ROOM: f64 = 1.17;
+/// Rows that the names of steps are written in, so that short steps stay readable.
+const ROWS: usize = 3;
 /// Colours of controllers, over and over.
 const COLORS: [RGBColor; 6] = [
     RGBColor(0x1b, 0x6c, 0xa8),
@@ -27,7 +31,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 ///
 /// # Errors
 /// When it cannot be drawn.
-pub(crate) fn times(all: &[&Times]) -> anyhow::Result<String> {
+pub(crate) fn times(all: &[Times]) -> anyhow::Result<String> {
     draw(all.len(), |areas| areas.iter().zip(all).try_for_each(|(area, times)| distribution(area, times)))
 }
 
@@ -62,15 +66,16 @@ fn distribution(area: &Area<'_>, times: &Times) -> anyhow::Result<()> {
     let title =
         format!("{} ({} times: p50 {half:.0} ms, p99 {high:.0} ms, max {most:.0} ms)", times.words, times.millis.len());
     let highest = bars.iter().max().copied().unwrap_or(1) as f64 * 1.1;
-    let mut chart = chart(area, &title, width * (BARS + 1) as f64, highest)?;
+    let mut chart = chart(area, &title, width * (BARS + 1) as f64 * ROOM, highest)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .x_desc("milliseconds")
-        .y_desc("times")
+        .y_desc("how often")
         .x_label_formatter(&|x| format!("{x:.0}"))
-        .y_label_formatter(&|y| format!("{y:.0}"))
+        // There are no halves.
+        .y_label_formatter(&|y| if (y - y.round()).abs() < 0.01 { format!("{y:.0}") } else { String::new() })
         .draw()
         .map_err(trouble)?;
     let columns = bars.iter().enumerate().filter(|(_, count)| **count > 0).map(|(place, count)| {
@@ -107,9 +112,9 @@ fn course(
 ) -> anyhow::Result<()> {
     let end = samples.last().map_or(1.0, |sample| sample.seconds).max(1.0);
     let highest = samples.iter().flat_map(|sample| sample.used.iter().flatten()).map(&of).fold(0.0, f64::max);
-    let highest = if highest > 0.0 { highest * 1.25 } else { 1.0 };
-    let mut chart = chart(area, title, end, highest)?;
-    let digits = if highest < 10.0 { 1 } else { 0 };
+    let highest = if highest > 0.0 { highest * 1.4 } else { 1.0 };
+    let mut chart = chart(area, title, end * ROOM, highest)?;
+    let digits = if highest < 10.0 { 2 } else { 0 };
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -120,11 +125,11 @@ fn course(
         .y_label_formatter(&|y| format!("{y:.digits$}"))
         .draw()
         .map_err(trouble)?;
-    for (name, at) in steps {
+    for (place, (name, at)) in steps.iter().enumerate() {
         let line = LineSeries::new([(*at, 0.0), (*at, highest)], BLACK.mix(0.3));
         chart.draw_series(line).map_err(trouble)?;
-        let words =
-            Text::new(format!(" {name}"), (*at, highest), ("sans-serif", 12).into_font().color(&BLACK.mix(0.7)));
+        let top = highest * (1.0 - 0.08 * (place % ROWS) as f64);
+        let words = Text::new(format!(" {name}"), (*at, top), ("sans-serif", 12).into_font().color(&BLACK.mix(0.7)));
         chart.draw_series([words]).map_err(trouble)?;
     }
     let places = samples.iter().map(|sample| sample.used.len()).max().unwrap_or_default();
@@ -198,7 +203,8 @@ mod tests {
         for words in ["MB resident", "cores", "seconds since the beginning", "kills", "controller 0", "controller 1"] {
             assert!(svg.contains(words), "{words}");
         }
-        let svg = times(&[&Times { words: "kill -9".to_owned(), millis: vec![5.0, 10.0] }]).expect("is drawn");
+        let svg = times(&[Times { name: "kill".to_owned(), words: "kill -9".to_owned(), millis: vec![5.0, 10.0] }])
+            .expect("is drawn");
         assert!(svg.contains("kill -9 (2 times: p50 5 ms, p99 10 ms, max 10 ms)") && svg.contains("milliseconds"));
         // A run without any.
         assert!(times(&[]).is_ok() && resources(&[], &[]).is_ok());

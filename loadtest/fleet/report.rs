@@ -27,8 +27,8 @@ pub(crate) struct Report {
     pub(crate) figures: BTreeMap<String, f64>,
     /// How often something happened.
     counts: BTreeMap<String, usize>,
-    /// Single times.
-    times: BTreeMap<String, Times>,
+    /// Single times, in the order in which they were measured.
+    times: Vec<Times>,
     /// Beginnings of steps, in seconds since that of the run.
     steps: Vec<(String, f64)>,
     /// What the controllers used.
@@ -38,6 +38,8 @@ pub(crate) struct Report {
 /// How long something took, each time.
 #[derive(Serialize)]
 pub(crate) struct Times {
+    /// What its figures begin with.
+    pub(crate) name: String,
     /// What was measured.
     pub(crate) words: String,
     /// In milliseconds, from the least on.
@@ -77,7 +79,7 @@ impl Report {
     pub(crate) fn times(&mut self, name: &str, words: &str, took: Vec<Duration>) {
         let mut millis: Vec<f64> = took.iter().map(|time| time.as_secs_f64() * 1e3).collect();
         millis.sort_by(f64::total_cmp);
-        let times = Times { words: words.to_owned(), millis };
+        let times = Times { name: name.to_owned(), words: words.to_owned(), millis };
         let (Some(half), Some(high), Some(most)) = (times.part(50), times.part(99), times.part(100)) else { return };
         println!(
             "{words:<WORDS$} {:>6} times: p50 {half:>6.0} ms, p99 {high:>6.0} ms, max {most:>6.0} ms  {}",
@@ -87,7 +89,7 @@ impl Report {
         for (part, figure) in [("p50_ms", half), ("p99_ms", high), ("max_ms", most)] {
             self.note(&format!("{name}_{part}"), figure);
         }
-        self.times.insert(name.to_owned(), times);
+        self.times.push(times);
     }
 
     /// Writes all of it as JSON, and two plots beside that: `x.json`, `x.times.svg` and
@@ -98,10 +100,9 @@ impl Report {
     #[expect(clippy::print_stdout, reason = "whoever asked for files wants to know where they are")]
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = format!("{}\n", serde_json::to_string(self)?);
-        let times: Vec<&Times> = self.times.values().collect();
         let files = [
             (path.to_owned(), text),
-            (path.with_extension("times.svg"), plot::times(&times)?),
+            (path.with_extension("times.svg"), plot::times(&self.times)?),
             (path.with_extension("resources.svg"), plot::resources(&self.resources, &self.steps)?),
         ];
         if let Some(folder) = path.parent() {
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_part_of_times_is_the_least_that_so_many_are_within() {
-        let times = |millis: Vec<f64>| Times { words: String::new(), millis };
+        let times = |millis: Vec<f64>| Times { name: String::new(), words: String::new(), millis };
         let hundred = times((1..=100).map(f64::from).collect());
         assert_eq!([50, 99, 100].map(|percent| hundred.part(percent)), [Some(50.0), Some(99.0), Some(100.0)]);
         assert_eq!(times(vec![7.0]).part(50), Some(7.0));
@@ -171,7 +172,7 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(folder.path().join("new").join(name)).expect("was written");
         let written: serde_json::Value = serde_json::from_str(&read("run.json")).expect("is JSON");
         assert_eq!(written["figures"]["kill_max_ms"], 20.0);
-        assert_eq!(written["times"]["kill"]["millis"], serde_json::json!([10.0, 20.0]));
+        assert_eq!(written["times"][0]["millis"], serde_json::json!([10.0, 20.0]));
         assert!(read("run.times.svg").contains("kill -9") && read("run.resources.svg").contains("kills"));
     }
 }

@@ -86,7 +86,8 @@ impl Fleet {
         home.set_config("argocd-cm", &[("timeout.reconciliation", &poll), ("timeout.reconciliation.jitter", "0s")])?;
         home.set_config("argocd-cmd-params-cm", &[("controller.fence", scenario.fence.setting())])?;
         if let Some(life) = scenario.credential_seconds {
-            set_life(&home, life)?;
+            let life = ("controller.credential.lifetime.seconds", &*life.to_string());
+            home.set_config("argocd-cmd-params-cm", &[life])?;
         }
         let git = GitServer::start()?;
         let clusters = Arc::new(Clusters::start(&git, &scenario).await?);
@@ -135,10 +136,4 @@ impl Fleet {
         self.report.used(self.sampler.samples());
         Ok(self.report)
     }
-}
-
-/// Sets the life of the credentials that controllers make for themselves.
-fn set_life(home: &ControlPlane, seconds: u64) -> anyhow::Result<()> {
-    let seconds = seconds.to_string();
-    home.set_config("argocd-cmd-params-cm", &[("controller.credential.lifetime.seconds", &seconds)])
 }

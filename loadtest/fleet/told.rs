@@ -37,6 +37,8 @@ enum Fact {
 pub(crate) struct Handovers {
     /// Time without an owner that could write, for each slice that was given on.
     pub(crate) gaps: Vec<Duration>,
+    /// The first part of each: until the new owner knows that the slice is its own.
+    pub(crate) agreed: Vec<Duration>,
     /// Slices that were let go of and that nobody was told to have got.
     pub(crate) open: usize,
 }
@@ -78,21 +80,28 @@ pub(crate) fn handovers(mut told: Vec<Told>) -> Handovers {
     told.sort_by_key(|told| told.at);
     let mut lost: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
     // Slices that an owner cannot write to yet; it tells of the clusters alone.
-    let mut coming: BTreeMap<(usize, String), VecDeque<String>> = BTreeMap::new();
-    let mut gaps = Vec::new();
+    let mut coming: BTreeMap<(usize, String), VecDeque<(String, Timestamp)>> = BTreeMap::new();
+    let (mut gaps, mut agreed) = (Vec::new(), Vec::new());
     for Told { at, by, server, fact } in told {
         match fact {
             Fact::Lost(slice) => drop(lost.insert((server, slice), at)),
-            Fact::Owned(slice) => coming.entry((by, server)).or_default().push_back(slice),
+            Fact::Owned(slice) => coming.entry((by, server)).or_default().push_back((slice, at)),
             Fact::Ready => {
-                let slice = coming.get_mut(&(by, server.clone())).and_then(VecDeque::pop_front);
-                if let Some(since) = slice.and_then(|slice| lost.remove(&(server, slice))) {
-                    gaps.push(Duration::try_from(at.duration_since(since)).unwrap_or_default());
+                let owned = coming.get_mut(&(by, server.clone())).and_then(VecDeque::pop_front);
+                let Some((slice, owned)) = owned else { continue };
+                if let Some(since) = lost.remove(&(server, slice)) {
+                    agreed.push(between(since, owned));
+                    gaps.push(between(since, at));
                 }
             }
         }
     }
-    Handovers { gaps, open: lost.len() }
+    Handovers { gaps, agreed, open: lost.len() }
+}
+
+/// Nothing where the logs have them in another order.
+fn between(since: Timestamp, until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(since)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -115,7 +124,8 @@ mod tests {
             // Another fence than before is no handover.
             + &line(1200, "the cluster has a weaker fence than was asked for", "a", "");
         let told = [read(0, &old), read(1, &new)].concat();
-        assert_eq!(handovers(told), Handovers { gaps: vec![Duration::from_millis(90)], open: 1 });
+        let (gaps, agreed) = (vec![Duration::from_millis(90)], vec![Duration::from_millis(20)]);
+        assert_eq!(handovers(told), Handovers { gaps, agreed, open: 1 });
     }
 
     #[test]
@@ -126,6 +136,7 @@ mod tests {
         let two = line(1060, "cluster owned", "a", "slice 2 of 2") + &line(1070, "the cluster's fence stands", "a", "");
         let told = [read(0, &old), read(1, &one), read(2, &two)].concat();
         let gaps = vec![Duration::from_millis(30), Duration::from_millis(20)];
-        assert_eq!(handovers(told), Handovers { gaps, open: 0 });
+        let agreed = vec![Duration::from_millis(10), Duration::from_millis(10)];
+        assert_eq!(handovers(told), Handovers { gaps, agreed, open: 0 });
     }
 }

@@ -13,7 +13,7 @@ use argosy_loadtest::progress;
 use argosy_tests::{Metrics, poll_until};
 use tokio::time::Instant;
 
-use super::{Fleet, set_life};
+use super::Fleet;
 use crate::load::Running;
 use crate::witness::Requests;
 
@@ -23,14 +23,13 @@ const LOOKS: Duration = Duration::from_secs(2);
 const NEWS: usize = 5;
 /// Times a credential's life within which every cluster has another one.
 const LIVES: u32 = 3;
-/// A life in which nothing is exchanged for the rest of the run, in seconds.
-const LONG: u64 = 24 * 3600;
-/// Until nothing is under way any more.
-const QUIET: Duration = Duration::from_secs(300);
+/// What is waited for besides.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// A kind that nobody changes; every cluster has many of it.
 const CALM: &str = "ClusterRole";
 
 /// What controllers and clusters have counted so far.
+#[derive(Clone, Default)]
 struct Counted {
     /// Exchanges by cluster.
     exchanged: BTreeMap<String, f64>,
@@ -55,10 +54,7 @@ pub(super) async fn rotations(fleet: &mut Fleet, rounds: usize) -> anyhow::Resul
     let load = Running::start(&fleet.clusters, fleet.scenario.load);
     let during = exchanged(fleet, &before, rounds, life).await?;
     load.end("rotation", &mut fleet.report).await?;
-    // Counters agree when nothing is under way. The change itself is an exchange on all
-    // clusters at once.
-    set_life(&fleet.home, LONG)?;
-    let (after, refused) = quiet(fleet).await?;
+    let (after, refused) = quiet(fleet, life).await?;
     judge(&before, &after, roles)?;
     tell(fleet, [&before, &during, &after], refused);
     Ok(())
@@ -66,7 +62,7 @@ pub(super) async fn rotations(fleet: &mut Fleet, rounds: usize) -> anyhow::Resul
 
 /// Waits until every cluster has had so many exchanges more.
 async fn exchanged(fleet: &Fleet, before: &Counted, rounds: usize, life: Duration) -> anyhow::Result<Counted> {
-    let deadline = life * LIVES * rounds as u32 + QUIET;
+    let deadline = life * LIVES * rounds as u32 + PATIENCE;
     let (mut looks, end) = (0, Instant::now() + deadline);
     loop {
         let now = counted(fleet).await?;
@@ -85,13 +81,17 @@ async fn exchanged(fleet: &Fleet, before: &Counted, rounds: usize, life: Duratio
     }
 }
 
-/// Waits until nothing is exchanged any more and every cluster accepts two tokens of all
-/// that were ever used: the declared one, and that of the owner. Also says how many are
-/// refused.
-async fn quiet(fleet: &Fleet) -> anyhow::Result<(Counted, usize)> {
+/// Waits for a moment in which no exchange is under way, so that counters agree, and every
+/// cluster accepts two tokens of all that were ever used: the declared one, and that of
+/// the owner. Also says how many are refused.
+///
+/// However many clusters there are, there is such a moment: credentials are exchanged after
+/// half of their life at the earliest, and after seven tenths at the latest. So the second
+/// round begins three tenths of a life after the end of the first one.
+async fn quiet(fleet: &Fleet, life: Duration) -> anyhow::Result<(Counted, usize)> {
     let last = Cell::new((0.0, 0.0));
     let (last, wanted) = (&last, 2 * fleet.clusters.all().len());
-    poll_until(QUIET, || async move {
+    poll_until(life + PATIENCE, || async move {
         let now = counted(fleet).await?;
         let figures = (now.exchanged.values().sum::<f64>(), now.refused.0);
         let is_quiet = last.replace(figures) == figures;
@@ -185,4 +185,44 @@ fn by_server(all: &[Metrics], name: &str, (label, value): (&str, &str)) -> BTree
 fn more(after: &BTreeMap<String, f64>, before: &BTreeMap<String, f64>, server: &str) -> f64 {
     let of = |counts: &BTreeMap<String, f64>| counts.get(server).copied().unwrap_or_default();
     of(after) - of(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_nobody_wanted_and_a_list_that_was_made_again_are_found() {
+        let before = Counted { events: BTreeMap::from([("a".to_owned(), 100.0)]), ..Counted::default() };
+        let mut proven = before.clone();
+        (proven.requests.unknown, proven.refused, proven.events) =
+            (3, (3.0, 0.1), BTreeMap::from([("a".to_owned(), 102.0)]));
+        judge(&before, &proven, 60.0).expect("each refusal was a proof");
+        let wrong = |change: fn(&mut Counted)| {
+            let mut after = proven.clone();
+            change(&mut after);
+            judge(&before, &after, 60.0).expect_err("it is wrong").to_string()
+        };
+        assert!(wrong(|after| after.requests.unknown += 1).contains("401 4 times, and 3"));
+        assert!(wrong(|after| after.unknown += 1.0).contains("met a 401"));
+        assert!(wrong(|after| after.failed += 1.0).contains("1 exchanges failed"));
+        assert!(
+            wrong(|after| {
+                after.requests.failed.insert(403, 1);
+            })
+            .contains("403")
+        );
+        assert!(
+            wrong(|after| {
+                after.requests.lists.insert("pods".to_owned(), 1);
+            })
+            .contains("pods")
+        );
+        assert!(
+            wrong(|after| {
+                after.events.insert("a".to_owned(), 161.0);
+            })
+            .contains("61 events")
+        );
+    }
 }
