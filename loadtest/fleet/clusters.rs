@@ -7,10 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use argosy_loadtest::{is_deployed, progress, wait_for_applications};
 use argosy_tests::{App, ControlPlane, GitServer, Repo};
+use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use serde_json::json;
+use tokio::time::{Instant, interval_at};
 
 use crate::member::Member;
 use crate::scenario::{Fence, Scenario};
@@ -20,6 +22,8 @@ use crate::witness::{Effects, Requests};
 const AT_ONCE: usize = 16;
 /// Clusters that are started between two lines about it.
 const NEWS: usize = 100;
+/// Time between two lines about applications.
+const TOLD: Duration = Duration::from_secs(10);
 /// Namespace of all objects.
 pub(crate) const NAMESPACE: &str = "fleet";
 
@@ -100,6 +104,27 @@ impl Clusters {
             .self_heal()
             .cascade()
             .set("/spec/destination/server", member.url().into())
+    }
+
+    /// Waits until all that was expected of all applications has been done, and says every
+    /// ten seconds of how many it has.
+    pub(crate) async fn wait_done(&self) -> anyhow::Result<()> {
+        let (apps, done) = (self.apps(), AtomicUsize::new(0));
+        let all = apps.iter().map(|(member, app)| async {
+            member.wait_done(*app).await?;
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, anyhow::Error>(())
+        });
+        let mut all = std::pin::pin!(try_join_all(all));
+        let mut told = interval_at(Instant::now() + TOLD, TOLD);
+        loop {
+            tokio::select! {
+                result = &mut all => return result.map(drop),
+                _ = told.tick() => {
+                    progress(&format!("{} of {} are in their clusters", done.load(Ordering::Relaxed), self.apps));
+                }
+            }
+        }
     }
 
     /// Waits until every application is Synced and Healthy, and no operation runs.

@@ -3,7 +3,7 @@
 //!
 //! | step | what is measured |
 //! | --- | --- |
-//! | `sync` | of all applications: wall time, CPU and memory of the controllers |
+//! | `sync` | of all applications: until their objects are in the clusters, and what that costs the controllers |
 //! | `repairs` | from an object's deletion until it is there again, with nothing else going on |
 //! | `commits` | from a commit to the clusters |
 //! | `churn` | applications that are removed and made anew |
@@ -22,7 +22,8 @@
 //! often each thing is done (`scenarios/`, and `scenario.rs` for the fields). `--report`
 //! writes figures, single times and resources as JSON, with plots beside it, and
 //! `--ranges` holds the figures against a file of earlier ones, each with its mean, spread
-//! and margin; `fleet ranges` makes that file from reports.
+//! and margin; `fleet ranges` makes that file from reports. `ARGOSY_KEEP=1` leaves the
+//! controllers' logs in the temporary folder.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 
