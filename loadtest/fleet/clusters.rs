@@ -51,7 +51,15 @@ impl Clusters {
             *first += count;
             Some((*first - count..*first).collect::<Vec<usize>>())
         });
-        let starting = ranges.map(|apps| async move { tokio::spawn(Member::start(apps)).await? });
+        let is_exchanged = scenario.steps.rotations > 0;
+        let start = move |apps| async move {
+            let member = Member::start(apps).await?;
+            if is_exchanged {
+                member.add_calm().await?;
+            }
+            Ok::<_, anyhow::Error>(member)
+        };
+        let starting = ranges.map(|apps| async move { tokio::spawn(start(apps)).await? });
         let mut starting = stream::iter(starting).buffered(AT_ONCE);
         let mut members: Vec<Arc<Member>> = Vec::new();
         while let Some(member) = starting.try_next().await? {

@@ -17,7 +17,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, Role};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -28,6 +28,9 @@ use crate::witness::{Effects, SELF, Witness};
 
 /// Life of the declared token in seconds: longer than any run.
 const DECLARED_FOR: i64 = 7 * 24 * 3600;
+/// Objects of a kind that nobody changes: more than a watch brings bookmarks in a run, one
+/// a minute.
+const CALM: usize = 60;
 /// The account that a fence is built on.
 const ACCOUNT: &str = "argosy";
 
@@ -122,9 +125,20 @@ impl Member {
         &self.witness
     }
 
-    /// How many ClusterRoles there are: what a list of them would bring.
-    pub(crate) async fn roles(&self) -> anyhow::Result<usize> {
-        let roles: Api<ClusterRole> = Api::all(self.client.clone());
+    /// Makes Roles that nobody ever changes, to tell by their events whether they are read
+    /// again.
+    pub(crate) async fn add_calm(&self) -> anyhow::Result<()> {
+        let roles: Api<Role> = Api::namespaced(self.client.clone(), NAMESPACE);
+        for number in 0..CALM {
+            let role = serde_json::from_value(json!({"metadata": {"name": format!("calm-{number}")}, "rules": []}))?;
+            roles.create(&PostParams::default(), &role).await.context("making a role")?;
+        }
+        Ok(())
+    }
+
+    /// How many Roles there are: what a list of them would bring.
+    pub(crate) async fn calm(&self) -> anyhow::Result<usize> {
+        let roles: Api<Role> = Api::all(self.client.clone());
         Ok(roles.list_metadata(&ListParams::default()).await.context("listing roles")?.items.len())
     }
 

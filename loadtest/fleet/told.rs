@@ -1,5 +1,5 @@
-//! What controllers tell of handovers: who owned which slice, and from when on the
-//! owner could write.
+//! What controllers tell of clusters: who owned which slice, from when on the owner could
+//! write, and who began to read one.
 //!
 //! The gap of a handover begins when the old owner says that the slice is not its own
 //! any more; in that moment its connection is closed. It ends when the new owner says
@@ -75,6 +75,17 @@ pub(crate) fn read(by: usize, log: &str) -> Vec<Told> {
     .collect()
 }
 
+/// How often controllers read each cluster for the first time, or once more after they
+/// had let go of it: by its address.
+pub(crate) fn readings(logs: &[String]) -> BTreeMap<String, usize> {
+    let lines = logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains("\"cluster connected\""));
+    let mut counts = BTreeMap::new();
+    for line in lines.filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+        *counts.entry(line.fields.server).or_default() += 1;
+    }
+    counts
+}
+
 /// Pairs who let go with who could write next.
 pub(crate) fn handovers(mut told: Vec<Told>) -> Handovers {
     told.sort_by_key(|told| told.at);
@@ -126,6 +137,13 @@ mod tests {
         let told = [read(0, &old), read(1, &new)].concat();
         let (gaps, agreed) = (vec![Duration::from_millis(90)], vec![Duration::from_millis(20)]);
         assert_eq!(handovers(told), Handovers { gaps, agreed, open: 1 });
+    }
+
+    #[test]
+    fn clusters_that_are_read_anew_are_counted() {
+        let connected = line(1000, "cluster connected", "a", "");
+        let logs = [connected.clone() + &line(1001, "cluster owned", "b", "slice 1 of 1"), connected];
+        assert_eq!(readings(&logs), BTreeMap::from([("a".to_owned(), 2)]));
     }
 
     #[test]
