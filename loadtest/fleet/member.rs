@@ -168,7 +168,15 @@ impl Member {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         for (name, wanted) in &*self.wanted() {
             let done = self.witness.effects(name);
-            ensure!(done == *wanted, "{name} at {}: {done:?} of {wanted:?}", self.url());
+            ensure!(
+                done == *wanted,
+                "{name} at {} was written {} and deleted {} times, and {} and {} were due",
+                self.url(),
+                done.writes,
+                done.deletions,
+                wanted.writes,
+                wanted.deletions
+            );
         }
         Ok(())
     }

@@ -49,8 +49,9 @@ pub(crate) struct Witness {
 
 #[derive(Default)]
 struct Seen {
-    /// By the name of the ConfigMap.
-    effects: HashMap<String, Effects>,
+    /// By the name of the ConfigMap, with the version that was stored last: a write that
+    /// leaves it changes nothing.
+    effects: HashMap<String, (Effects, Option<u64>)>,
     requests: Requests,
     /// Each that was good for something at some time.
     tokens: HashSet<HeaderValue>,
@@ -106,7 +107,7 @@ impl Witness {
 
     /// What was done to the object of this name so far.
     pub(crate) fn effects(&self, name: &str) -> Effects {
-        self.lock().effects.get(name).copied().unwrap_or_default()
+        self.lock().effects.get(name).map(|(effects, _)| *effects).unwrap_or_default()
     }
 
     /// The requests so far.
@@ -172,7 +173,12 @@ impl Witness {
             } else {
                 what.name.clone()
             };
-            seen.effects.entry(name).or_default().add(effect);
+            let (effects, version) = seen.effects.entry(name).or_default();
+            if record.version.is_some() && *version == record.version {
+                return;
+            }
+            effects.add(effect);
+            *version = record.version;
             drop(seen);
             self.news.send_modify(|news| *news += 1);
         }
@@ -249,8 +255,12 @@ mod tests {
         ] {
             witness.on_request(&record(caller, verb, "configmaps", code));
         }
+        let stored = Record { version: Some(7), ..record("argosy", "patch", "configmaps", StatusCode::OK) };
+        witness.on_request(&stored);
+        witness.on_request(&stored);
         witness.on_request(&Record { dry_run: true, ..record("argosy", "patch", "configmaps", StatusCode::OK) });
-        assert_eq!(witness.effects("app-1"), Effects { writes: 1, deletions: 1 });
+        // Not the one that left the version as it was.
+        assert_eq!(witness.effects("app-1"), Effects { writes: 2, deletions: 1 });
         assert_eq!(witness.requests(), Requests::default());
     }
 
