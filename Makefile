@@ -12,7 +12,7 @@ say = printf '\n== %s\n' "$(1)"
 
 # One thing after the other: each prints its progress and uses all cores.
 .NOTPARALLEL:
-.PHONY: help run test bench bench-fleet bench-sandbox fuzz lint tools cargo
+.PHONY: help run test bench bench-fleet bench-fleet-ranges bench-sandbox fuzz lint tools cargo
 
 help: ## Says what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -60,10 +60,22 @@ bench-sandbox: cargo ## Memory and speed of simulated clusters, with figures.
 	@cargo build --locked --release -p argosy-loadtest --bin sandbox
 	@$(CARGO_TARGET_DIR)/release/sandbox
 
-bench-fleet: tools ## Controllers that share clusters out and are killed and drained, with figures.
+# A fleet to measure: the name of a file in loadtest/fleet/scenarios, or any other file.
+SCENARIO ?= small
+scenario = $(if $(filter %.yaml,$(SCENARIO)),$(SCENARIO),loadtest/fleet/scenarios/$(SCENARIO).yaml)
+fleet = $(basename $(notdir $(scenario)))
+reports = $(ARGOSY_CACHE)/fleet/$(fleet)
+ranges = loadtest/fleet/ranges/$(fleet).yaml
+
+bench-fleet: tools ## A fleet that is worked on, killed, drained and upgraded, with figures and plots; SCENARIO says which.
 	@$(call say,building for the benchmark)
 	@cargo build --locked --release -p argosy -p argosy-loadtest --bin argosy --bin fleet
-	@$(CARGO_TARGET_DIR)/release/fleet $(SCENARIO)
+	@$(CARGO_TARGET_DIR)/release/fleet $(scenario) --report $(reports)/$$(date +%Y%m%d-%H%M%S).json \
+	  $(if $(wildcard $(ranges)),--ranges $(ranges))
+
+bench-fleet-ranges: cargo ## Makes the ranges that later runs of SCENARIO must be in, from its runs so far.
+	@cargo build --locked --release -p argosy-loadtest --bin fleet
+	@$(CARGO_TARGET_DIR)/release/fleet ranges $(ranges) $(reports)/*.json
 
 fuzz: cargo ## Tries readers of foreign input with made-up ones, each for FUZZ_SECONDS (30).
 	@$(call say,building the fuzz targets)

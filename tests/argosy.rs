@@ -156,7 +156,12 @@ impl Argosy {
 
     /// Asks it to end, and says how it did; it is killed if it does not.
     pub fn stop(&mut self) -> ExitStatus {
-        self.process.stop(STOP_WITHIN)
+        self.stop_within(STOP_WITHIN)
+    }
+
+    /// The same with another patience.
+    pub fn stop_within(&mut self, patience: Duration) -> ExitStatus {
+        self.process.stop(patience)
     }
 
     /// Kills it if it still runs and starts it again, with the same data folder

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use argosy_loadtest::{is_deployed, wait_for_applications};
 use argosy_tests::application::resource;
 use argosy_tests::{App, GitServer, Repo, poll_until};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 /// Requests of this program under way at once.
@@ -50,37 +51,14 @@ impl Fleet {
 
     /// Waits until every application is Synced and Healthy, and no operation runs.
     pub(crate) async fn wait_deployed(&self, deadline: Duration) -> anyhow::Result<()> {
-        self.wait(deadline, "deployed", |app| {
-            app["status"]["sync"]["status"] == "Synced"
-                && app["status"]["health"]["status"] == "Healthy"
-                && app.get("operation").is_none()
-        })
-        .await
+        wait_for_applications(&self.client, self.count, "deployed", deadline, is_deployed).await
     }
 
     /// Waits until no refresh is asked for any more.
     pub(crate) async fn wait_served(&self, deadline: Duration) -> anyhow::Result<()> {
-        self.wait(deadline, "refreshed", |app| app["metadata"]["annotations"]["argocd.argoproj.io/refresh"].is_null())
-            .await
-    }
-
-    async fn wait(
-        &self,
-        deadline: Duration,
-        what: &str,
-        is: impl Fn(&serde_json::Value) -> bool,
-    ) -> anyhow::Result<()> {
-        let is = &is;
-        poll_until(deadline, || async move {
-            // Looking costs the API server something too, so not too often.
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let list = self.applications().list(&ListParams::default()).await?;
-            let done = list.items.iter().filter_map(|a| serde_json::to_value(a).ok()).filter(is).count();
-            ensure!(done == self.count, "{done} of {} are {what}", self.count);
-            Ok::<_, anyhow::Error>(())
-        })
-        .await
-        .map_err(anyhow::Error::msg)
+        let is_served =
+            |app: &serde_json::Value| app["metadata"]["annotations"]["argocd.argoproj.io/refresh"].is_null();
+        wait_for_applications(&self.client, self.count, "refreshed", deadline, is_served).await
     }
 
     /// Asks every application for a refresh.
@@ -147,10 +125,6 @@ impl Fleet {
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await
-    }
-
-    fn applications(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), "argocd", &resource("Application", "applications"))
     }
 }
 

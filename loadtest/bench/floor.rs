@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use argosy_loadtest::cpu_of;
 use argosy_tests::App;
 use argosy_tests::application::resource;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -10,8 +11,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::time::Instant;
-
-use crate::meter::cpu_of;
 
 /// Requests under way at once; more do not make this API server faster.
 const AT_ONCE: usize = 32;

@@ -31,8 +31,7 @@ const QUIET: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // The one provider of cryptography; a second installation would be our own bug.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    argosy_loadtest::use_crypto();
     let apps = number("ARGOSY_BENCH_APPS", 1000)?;
     let objects = number("ARGOSY_BENCH_OBJECTS", 20_000)?;
 

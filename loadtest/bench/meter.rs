@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use argosy_loadtest::{cpu_of, memory_of};
 use tokio::time::Instant;
 
-/// Clock ticks of the kernel's accounting in a second, as on every Linux.
-const TICKS: u64 = 100;
+/// Bytes of a megabyte.
+const MB: f64 = 1_048_576.0;
 /// Resources whose writes are told apart.
 const RESOURCES: [&str; 3] = ["applications", "events", "configmaps"];
 /// Verbs that write.
@@ -81,15 +82,15 @@ impl Meter {
         };
         let theirs = |resource: &str| per_app(resource) - if resource == "applications" { own } else { 0.0 };
         let written: Vec<String> = RESOURCES.iter().map(|r| format!("{:.2}", theirs(r))).collect();
-        let (resident, peak) = memory_of(self.pid)?;
+        let memory = memory_of(self.pid)?;
         println!(
             "{:<36} {:>8.1} {:>12.3} {:>30} {:>9.1} {:>9.1}",
             step.what,
             wall.as_secs_f64(),
             cpu.as_secs_f64() * 1e3 / self.apps as f64,
             written.join(", "),
-            resident,
-            peak
+            memory.resident as f64 / MB,
+            memory.peak as f64 / MB
         );
         Ok(wall)
     }
@@ -110,23 +111,4 @@ impl Meter {
         }
         Ok(out)
     }
-}
-
-/// CPU time of a process, user and system.
-pub(crate) fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("reading the controller's CPU time")?;
-    // The name may hold spaces; fields count from behind it.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).unwrap_or_default();
-    Ok(Duration::from_millis((ticks(11) + ticks(12)) * 1000 / TICKS))
-}
-
-/// Resident memory now and at its peak, in MB.
-fn memory_of(pid: u32) -> anyhow::Result<(f64, f64)> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("reading the controller's memory")?;
-    let of = |name: &str| {
-        let line = status.lines().find(|l| l.starts_with(name)).unwrap_or("");
-        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or_default() / 1024.0
-    };
-    Ok((of("VmRSS:"), of("VmHWM:")))
 }

@@ -4,182 +4,204 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use argosy_sandbox::cluster::{Cluster, ClusterOptions};
-use argosy_tests::application::resource;
-use argosy_tests::{App, ControlPlane, GitServer, Repo, poll_until};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::Context;
+use argosy_loadtest::{is_deployed, progress, wait_for_applications};
+use argosy_tests::{App, ControlPlane, GitServer, Repo};
+use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
-use rand::RngCore as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, PostParams};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval_at};
+
+use crate::member::Member;
+use crate::scenario::{Fence, Scenario};
+use crate::witness::{Effects, Requests};
 
 /// Requests of this program under way at once.
 const AT_ONCE: usize = 16;
+/// Clusters that are started between two lines about it.
+const NEWS: usize = 100;
+/// Time between two lines about applications.
+const TOLD: Duration = Duration::from_secs(10);
 /// Namespace of all objects.
-const NAMESPACE: &str = "fleet";
-/// Between two looks for an object that is to come back.
-const GLANCE: Duration = Duration::from_millis(5);
-
-/// One cluster, and what was done there.
-pub(crate) struct Member {
-    cluster: Cluster,
-    client: kube::Client,
-    /// Numbers of the applications that go there.
-    apps: Vec<usize>,
-    deleted: AtomicUsize,
-}
+pub(crate) const NAMESPACE: &str = "fleet";
 
 /// See the module's page.
 pub(crate) struct Clusters {
     repo: Repo,
-    members: Vec<Member>,
+    members: Vec<Arc<Member>>,
     apps: usize,
+    /// Commits so far.
+    commits: AtomicUsize,
+    object_bytes: usize,
 }
 
 // === impl Clusters ===
 
 impl Clusters {
     /// Starts the clusters and makes the repository; nothing is declared yet.
-    pub(crate) async fn start(git: &GitServer, spread: &[usize], bytes: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(git: &GitServer, scenario: &Scenario) -> anyhow::Result<Self> {
+        let spread = scenario.spread();
         let apps = spread.iter().sum();
         let repo = git.repo("fleet")?;
-        let files: Vec<(String, String)> = (0..apps).map(|i| (format!("apps/{i}/map.yaml"), map(i, bytes))).collect();
+        let files: Vec<(String, String)> =
+            (0..apps).map(|app| (path(app), map(app, 0, scenario.object_bytes))).collect();
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         repo.commit(&files)?;
-        let mut members = Vec::new();
-        let mut first = 0;
-        for count in spread {
-            members.push(Member::start((first..first + count).collect()).await?);
-            first += count;
+        let ranges = spread.iter().scan(0, |first, count| {
+            *first += count;
+            Some((*first - count..*first).collect::<Vec<usize>>())
+        });
+        let is_exchanged = scenario.steps.rotations > 0;
+        let start = move |apps| async move {
+            let member = Member::start(apps).await?;
+            if is_exchanged {
+                member.add_calm().await?;
+            }
+            Ok::<_, anyhow::Error>(member)
+        };
+        let starting = ranges.map(|apps| async move { tokio::spawn(start(apps)).await? });
+        let mut starting = stream::iter(starting).buffered(AT_ONCE);
+        let mut members: Vec<Arc<Member>> = Vec::new();
+        while let Some(member) = starting.try_next().await? {
+            members.push(Arc::new(member));
+            if members.len().is_multiple_of(NEWS) {
+                progress(&format!("{} of {} clusters are started", members.len(), scenario.clusters));
+            }
         }
-        Ok(Self { repo, members, apps })
+        drop(starting);
+        Ok(Self { repo, members, apps, commits: AtomicUsize::new(0), object_bytes: scenario.object_bytes })
     }
 
     /// Makes the clusters known to the controllers.
-    pub(crate) fn declare(&self, home: &ControlPlane) -> anyhow::Result<()> {
-        for (number, member) in self.members.iter().enumerate() {
-            let sandbox = member.cluster.sandbox();
-            let identity = sandbox.sign_client("argosy", &["system:masters"])?;
-            let config = json!({"tlsClientConfig": {
-                "caData": STANDARD.encode(sandbox.ca_pem()),
-                "certData": STANDARD.encode(&identity.certificate_pem),
-                "keyData": STANDARD.encode(identity.key_pem.expose()),
-            }});
-            let (name, server) = (format!("cluster-{number}"), sandbox.url());
-            home.declare("cluster", &name, &[("name", &name), ("server", &server), ("config", &config.to_string())])?;
-        }
-        Ok(())
+    pub(crate) async fn declare(&self, home: &ControlPlane, fence: Fence) -> anyhow::Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(home.client().await?, "argocd");
+        let secrets = &secrets;
+        let declaring = self.members.iter().enumerate().map(|(number, member)| async move {
+            let (server, config) = member.declaration(fence != Fence::None).await?;
+            let name = format!("cluster-{number}");
+            let secret = serde_json::from_value(json!({
+                "metadata": {"name": name, "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
+                "stringData": {"name": name, "server": server, "config": config.to_string()},
+            }))?;
+            secrets.create(&PostParams::default(), &secret).await.context("declaring a cluster").map(drop)
+        });
+        stream::iter(declaring).buffer_unordered(AT_ONCE).try_collect().await
     }
 
+    /// Creates all applications.
     pub(crate) async fn create(&self, home: &ControlPlane) -> anyhow::Result<()> {
-        let (client, url) = (home.client().await?, self.repo.url_file());
-        let (client, url) = (&client, &url);
-        let apps = self.members.iter().flat_map(|member| member.apps.iter().map(move |app| (member, *app)));
+        let client = home.client().await?;
+        let client = &client;
+        let apps = self.members.iter().flat_map(|member| member.apps().iter().map(move |app| (member, *app)));
         stream::iter(apps)
             .map(|(member, app)| async move {
-                let source = App::new(&name(app)).source(url, &format!("apps/{app}"), "HEAD").into_namespace(NAMESPACE);
-                let server = member.cluster.sandbox().url();
-                let app = source.automated().self_heal().set("/spec/destination/server", server.into());
-                app.apply(client).await.map(drop)
+                member.expect(app, Effects::WRITE);
+                self.application(member, app).apply(client).await.map(drop)
             })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await
     }
 
+    /// The manifest of an application.
+    pub(crate) fn application(&self, member: &Member, app: usize) -> App {
+        App::new(&name(app))
+            .source(&self.repo.url_file(), &format!("apps/{app}"), "HEAD")
+            .into_namespace(NAMESPACE)
+            .automated()
+            .self_heal()
+            .cascade()
+            .set("/spec/destination/server", member.url().into())
+    }
+
+    /// Waits until all that was expected of all applications has been done, and says every
+    /// ten seconds of how many it has.
+    pub(crate) async fn wait_done(&self) -> anyhow::Result<()> {
+        let (apps, done) = (self.apps(), AtomicUsize::new(0));
+        let all = apps.iter().map(|(member, app)| async {
+            member.wait_done(*app).await?;
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, anyhow::Error>(())
+        });
+        let mut all = std::pin::pin!(try_join_all(all));
+        let mut told = interval_at(Instant::now() + TOLD, TOLD);
+        loop {
+            tokio::select! {
+                result = &mut all => return result.map(drop),
+                _ = told.tick() => {
+                    progress(&format!("{} of {} are in their clusters", done.load(Ordering::Relaxed), self.apps));
+                }
+            }
+        }
+    }
+
     /// Waits until every application is Synced and Healthy, and no operation runs.
     pub(crate) async fn wait_deployed(&self, home: &ControlPlane, deadline: Duration) -> anyhow::Result<()> {
-        let apps: Api<DynamicObject> =
-            Api::namespaced_with(home.client().await?, "argocd", &resource("Application", "applications"));
-        let is_deployed = |app: &serde_json::Value| {
-            app["status"]["sync"]["status"] == "Synced"
-                && app["status"]["health"]["status"] == "Healthy"
-                && app.get("operation").is_none()
-        };
-        let (apps, count) = (&apps, self.apps);
-        poll_until(deadline, || async move {
-            // Looking costs something too, so not too often.
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let list = apps.list(&ListParams::default()).await?;
-            let done = list.items.iter().filter_map(|app| serde_json::to_value(app).ok()).filter(is_deployed).count();
-            ensure!(done == count, "{done} of {count} are deployed");
-            Ok::<_, anyhow::Error>(())
-        })
-        .await
-        .map_err(anyhow::Error::msg)
+        wait_for_applications(&home.client().await?, self.apps, "deployed", deadline, is_deployed).await
+    }
+
+    /// Changes these applications' files in one commit.
+    pub(crate) fn commit(&self, apps: &[(Arc<Member>, usize)]) -> anyhow::Result<()> {
+        let version = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut change = self.repo.change("main");
+        for (member, app) in apps {
+            member.expect(*app, Effects::WRITE);
+            change = change.write(&path(*app), map(*app, version, self.object_bytes));
+        }
+        change.commit().map(drop)
     }
 
     /// Those at these addresses.
-    pub(crate) fn at<'a>(&'a self, servers: &'a [String]) -> impl Iterator<Item = &'a Member> {
-        self.members.iter().filter(|member| servers.contains(&member.cluster.sandbox().url()))
+    pub(crate) fn at(&self, servers: &[String]) -> Vec<Arc<Member>> {
+        self.members.iter().filter(|member| servers.contains(&member.url())).cloned().collect()
     }
 
     /// All of them.
-    pub(crate) fn all(&self) -> &[Member] {
+    pub(crate) fn all(&self) -> &[Arc<Member>] {
         &self.members
     }
 
-    /// Holds the journals against what was done: one creation for each application, and
-    /// one for each deletion.
+    /// All applications with their clusters, by their numbers.
+    pub(crate) fn apps(&self) -> Vec<(Arc<Member>, usize)> {
+        let of = |member: &Arc<Member>| member.apps().iter().map(|app| (member.clone(), *app)).collect::<Vec<_>>();
+        self.members.iter().flat_map(of).collect()
+    }
+
+    /// What the controllers asked of all clusters together.
+    pub(crate) fn requests(&self) -> Requests {
+        self.members.iter().fold(Requests::default(), |mut all, member| {
+            let one = member.witness().requests();
+            all.unknown += one.unknown;
+            one.failed.into_iter().for_each(|(code, count)| *all.failed.entry(code).or_default() += count);
+            one.lists.into_iter().for_each(|(what, count)| *all.lists.entry(what).or_default() += count);
+            all
+        })
+    }
+
+    /// Holds what the controllers did against what was to be done: each deletion, commit,
+    /// creation and removal of an application is worth exactly one write.
+    ///
+    /// # Errors
+    /// When something was done too seldom or too often.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        for member in &self.members {
-            let wanted = member.apps.len() + member.deleted.load(Ordering::Relaxed);
-            let is_creation = |record: &argosy_sandbox::hooks::Record| {
-                record.attributes.resource == "configmaps"
-                    && matches!(record.attributes.verb.as_str(), "create" | "patch" | "update")
-                    && record.code.is_success()
-                    && !record.dry_run
-            };
-            let made = member.cluster.journal().entries().into_iter().filter(is_creation).count();
-            ensure!(made == wanted, "{made} creations in a cluster that needed {wanted}");
-        }
-        println!("each of the deletions was made good by exactly one creation");
-        Ok(())
+        self.members.iter().try_for_each(|member| member.check())
     }
 }
 
-// === impl Member ===
-
-impl Member {
-    async fn start(apps: Vec<usize>) -> anyhow::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this is where the benchmark's clock comes from")]
-        let clock = Arc::new(jiff::Timestamp::now);
-        let options = ClusterOptions::new(clock, Arc::new(|buffer: &mut [u8]| rand::rng().fill_bytes(buffer)));
-        let cluster = Cluster::start(ClusterOptions { user_facing_roles: false, ..options }).await?;
-        let kubeconfig = kube::config::Kubeconfig::from_yaml(&cluster.admin_kubeconfig()?)?;
-        let config =
-            kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
-        let client = kube::Client::try_from(config)?;
-        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}}))?;
-        Api::all(client.clone()).create(&PostParams::default(), &namespace).await.context("making the namespace")?;
-        Ok(Self { cluster, client, apps, deleted: AtomicUsize::new(0) })
-    }
-
-    /// Deletes the object of one of its applications, and says when it is there again,
-    /// counted from `since`.
-    pub(crate) async fn repair(&self, turn: usize, since: Instant) -> anyhow::Result<Duration> {
-        let name = name(self.apps[turn % self.apps.len()]);
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
-        maps.delete(&name, &DeleteParams::default()).await.context("deleting an object")?;
-        self.deleted.fetch_add(1, Ordering::Relaxed);
-        let deadline = Instant::now() + crate::PATIENCE;
-        while maps.get_opt(&name).await?.is_none() {
-            ensure!(Instant::now() < deadline, "{name} does not come back");
-            tokio::time::sleep(GLANCE).await;
-        }
-        Ok(since.elapsed())
-    }
-}
-
-fn name(app: usize) -> String {
+/// Of an application and of its object.
+pub(crate) fn name(app: usize) -> String {
     format!("app-{app}")
 }
 
-fn map(app: usize, bytes: usize) -> String {
-    let text = "hello".repeat((bytes / 5).max(1));
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\ndata:\n  text: {text}\n", name(app))
+fn path(app: usize) -> String {
+    format!("apps/{app}/map.yaml")
+}
+
+fn map(app: usize, version: usize, bytes: usize) -> String {
+    let (name, text) = (name(app), "x".repeat(bytes));
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  version: \"{version}\"\n  text: \"{text}\"\n"
+    )
 }

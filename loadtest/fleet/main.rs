@@ -3,47 +3,64 @@
 //!
 //! | step | what is measured |
 //! | --- | --- |
-//! | sync of all | wall time, CPU and memory of the controllers, how evenly clusters are shared out |
-//! | split | where a cluster is worth splitting: what each controller keeps of it, once each object is kept whole by one of them |
-//! | repair | from an object's deletion until it is there again, with nothing else going on |
-//! | kill -9 | from the kill until objects of the dead controller's clusters, deleted at once, are there again |
-//! | drain | the same while a controller is told to end and gives its clusters away |
+//! | `sync` | of all applications: until their objects are in the clusters, and what that costs the controllers |
+//! | `shares` | what each controller keeps of clusters they share, once each object is kept whole by one of them |
+//! | `repairs` | from an object's deletion until it is there again, with nothing else going on |
+//! | `commits` | from a commit to the clusters |
+//! | `churn` | applications that are removed and made anew |
+//! | `kills` | from kill -9 until objects of the dead controller's clusters, deleted at once, are there again |
+//! | `drains` | planned handovers: for how long nobody could write, as the controllers tell and as repairs show |
+//! | `rolls` | all controllers are replaced one after the other, under load |
+//! | `rotations` | every cluster's credential is exchanged, under load |
 //!
-//! Every write of the controllers is in the clusters' journals: each deletion must be
-//! made good by exactly one creation, however owners change.
+//! After each step it must be true that no operation of any application failed, and that
+//! each deletion, commit, creation and removal was answered by exactly one write, however
+//! owners changed. For exchanges of credentials it must be true that no request met a
+//! refusal but those that try whether an old token is refused, that no kind was listed
+//! again, and that all tokens that were replaced are refused.
 //!
-//! A scenario file says how large the fleet is (`scenarios/`); `--report` writes the
-//! figures as JSON, and `--ranges` holds them against a file of earlier ones, each with
-//! its mean, spread and margin.
+//! A scenario file says how large the fleet is, which fence its clusters have, and how
+//! often each thing is done (`scenarios/`, and `scenario.rs` for the fields). `--report`
+//! writes figures, single times and resources as JSON, with plots beside it, and
+//! `--ranges` holds the figures against a file of earlier ones, each with its mean, spread
+//! and margin; `fleet ranges` makes that file from reports. `ARGOSY_KEEP=1` leaves the
+//! controllers' logs in the temporary folder.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 
 mod clusters;
 mod controllers;
+mod load;
+mod member;
+mod operations;
+mod plot;
+mod ranges;
 mod report;
+mod resources;
 mod scenario;
-mod trials;
+mod steps;
+mod told;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use argosy_tests::{ControlPlane, Etcd, GitServer, Kind, Options};
-use clap::Parser;
-use tokio::time::Instant;
+use clap::{Parser, Subcommand};
 
-use clusters::Clusters;
-use controllers::Controllers;
-use report::Report;
 use scenario::Scenario;
 
 /// No step of a healthy run takes longer.
 const PATIENCE: Duration = Duration::from_secs(900);
 
+/// Runs a fleet of controllers and simulated clusters, and measures it.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// File with the scenario; a small one without it.
     scenario: Option<PathBuf>,
-    /// File to write the figures to, as JSON.
+    /// File to write the figures to, as JSON; plots are written beside it.
     #[arg(long)]
     report: Option<PathBuf>,
     /// File with the ranges that the figures must be in.
@@ -51,44 +68,41 @@ struct Arguments {
     ranges: Option<PathBuf>,
 }
 
+#[derive(Subcommand)]
+enum Instead {
+    /// Makes a file of ranges from reports of one scenario, instead of running one.
+    Ranges {
+        /// The file to make.
+        file: PathBuf,
+        /// Reports of two runs or more.
+        #[arg(required = true, num_args = 2..)]
+        reports: Vec<PathBuf>,
+        /// How far a figure may be beyond three times its spread, in percent of its mean.
+        #[arg(long, default_value_t = 25.0)]
+        margin: f64,
+    },
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // The one provider of cryptography; a second installation would be our own bug.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    argosy_loadtest::use_crypto();
     let arguments = Arguments::parse();
+    if let Some(Instead::Ranges { file, reports, margin }) = arguments.instead {
+        return ranges::record(&file, &reports, margin / 100.0);
+    }
+    argosy_loadtest::allow_files()?;
     let scenario = Scenario::read(arguments.scenario.as_deref())?;
-    let (apps, trials, mut report) = (scenario.applications, scenario.trials, Report::default());
     println!(
-        "{apps} applications on {} clusters, {} controllers, a lease of {} s",
-        scenario.clusters, scenario.controllers, scenario.lease_seconds
+        "{} applications on {} clusters with fence {}, {} controllers, a lease of {} s",
+        scenario.applications,
+        scenario.clusters,
+        scenario.fence.setting(),
+        scenario.controllers,
+        scenario.lease_seconds
     );
-
-    let (plane, etcd) = tokio::try_join!(ControlPlane::start_as(Kind::Sandbox, Options::default()), Etcd::start(1))?;
-    plane.install().await?;
-    let git = GitServer::start()?;
-    let clusters = Clusters::start(&git, &scenario.spread(), scenario.object_bytes).await?;
-    let mut controllers = Controllers::start(&plane, &etcd, &scenario).await?;
-
-    let began = Instant::now();
-    clusters.declare(&plane)?;
-    clusters.create(&plane).await?;
-    clusters.wait_deployed(&plane, PATIENCE).await?;
-    let synced = began.elapsed().as_secs_f64();
-    println!("sync of all: {synced:.1} s");
-    report.note("sync_s", synced);
-    controllers.report(apps, &mut report).await?;
-    if scenario.split_millicores.is_some() {
-        controllers.wait_kept_once(apps, &mut report).await?;
-    }
-
-    if trials > 0 {
-        trials::repairs(&clusters, trials, &mut report).await?;
-        trials::kills(&clusters, &mut controllers, trials, &mut report).await?;
-        trials::drains(&clusters, &mut controllers, trials, &mut report).await?;
-    }
-    clusters.check()?;
+    let report = steps::run(scenario).await?;
     if let Some(path) = &arguments.report {
         report.write(path)?;
     }
-    arguments.ranges.as_deref().map_or(Ok(()), |path| report.hold_against(path))
+    arguments.ranges.as_deref().map_or(Ok(()), |path| ranges::hold_against(&report.figures, path))
 }

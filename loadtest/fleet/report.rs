@@ -1,96 +1,127 @@
-//! The figures of a run: printed, written, and held against those of earlier runs.
+//! The figures of a run: printed, written as JSON and drawn beside it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::plot;
+use crate::resources::Sample;
+use crate::scenario::Scenario;
 
 /// Width of the column of words.
-const WORDS: usize = 52;
+pub(crate) const WORDS: usize = 52;
 /// Bars of a histogram.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Columns of a histogram.
 const COLUMNS: usize = 24;
 
-/// Where a figure was in earlier runs.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Range {
-    /// The mean of them.
-    mean: f64,
-    /// Their standard deviation.
-    spread: f64,
-    /// How far beyond three of those it may be, for machines differ.
-    margin: f64,
+/// See the module's page.
+#[derive(Default, Serialize)]
+pub(crate) struct Report {
+    /// What was run.
+    scenario: Option<serde_json::Value>,
+    /// What is held against ranges: less is better.
+    pub(crate) figures: BTreeMap<String, f64>,
+    /// How often something happened.
+    counts: BTreeMap<String, usize>,
+    /// Single times, in the order in which they were measured.
+    times: Vec<Times>,
+    /// Beginnings of steps, in seconds since that of the run.
+    steps: Vec<(String, f64)>,
+    /// What the controllers used.
+    resources: Vec<Sample>,
 }
 
-/// See the module's page.
-#[derive(Default)]
-pub(crate) struct Report {
-    figures: BTreeMap<String, f64>,
+/// How long something took, each time.
+#[derive(Serialize)]
+pub(crate) struct Times {
+    /// What its figures begin with.
+    pub(crate) name: String,
+    /// What was measured.
+    pub(crate) words: String,
+    /// In milliseconds, from the least on.
+    pub(crate) millis: Vec<f64>,
 }
 
 // === impl Report ===
 
 impl Report {
-    /// One figure.
+    pub(crate) fn new(scenario: &Scenario) -> anyhow::Result<Self> {
+        Ok(Self { scenario: Some(serde_json::to_value(scenario)?), ..Self::default() })
+    }
+
+    /// One figure; less is better.
     pub(crate) fn note(&mut self, name: &str, figure: f64) {
         self.figures.insert(name.to_owned(), figure);
     }
 
+    /// How often something happened.
+    pub(crate) fn count(&mut self, name: &str, count: usize) {
+        self.counts.insert(name.to_owned(), count);
+    }
+
+    /// A step begins.
+    pub(crate) fn step(&mut self, name: &str, seconds: f64) {
+        self.steps.push((name.to_owned(), seconds));
+    }
+
+    /// What was used in the whole run.
+    pub(crate) fn used(&mut self, samples: Vec<Sample>) {
+        self.resources = samples;
+    }
+
     /// Times that something took: printed as a line with its histogram, kept as
-    /// milliseconds.
+    /// milliseconds. Nothing where there are none.
     #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
-    pub(crate) fn times(&mut self, name: &str, words: &str, took: &mut [Duration]) {
-        took.sort();
-        let millis: Vec<f64> = took.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-        let at = |percent: usize| millis.get((millis.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        let (Some(median), Some(high), Some(most)) = (at(50), at(99), millis.last().copied()) else { return };
+    pub(crate) fn times(&mut self, name: &str, words: &str, took: Vec<Duration>) {
+        let mut millis: Vec<f64> = took.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+        millis.sort_by(f64::total_cmp);
+        let times = Times { name: name.to_owned(), words: words.to_owned(), millis };
+        let (Some(half), Some(high), Some(most)) = (times.part(50), times.part(99), times.part(100)) else { return };
         println!(
-            "{words:<WORDS$} {:>5} times: median {median:>6.0} ms, p99 {high:>6.0} ms, most {most:>6.0} ms  {}",
-            millis.len(),
-            histogram(&millis)
+            "{words:<WORDS$} {:>6} times: p50 {half:>6.0} ms, p99 {high:>6.0} ms, max {most:>6.0} ms  {}",
+            times.millis.len(),
+            histogram(&times.millis)
         );
-        for (part, figure) in [("median_ms", median), ("p99_ms", high), ("most_ms", most)] {
+        for (part, figure) in [("p50_ms", half), ("p99_ms", high), ("max_ms", most)] {
             self.note(&format!("{name}_{part}"), figure);
         }
+        self.times.push(times);
     }
 
-    /// Writes the figures as JSON.
+    /// Writes all of it as JSON, and two plots beside that: `x.json`, `x.times.svg` and
+    /// `x.resources.svg`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When a file cannot be written.
+    #[expect(clippy::print_stdout, reason = "whoever asked for files wants to know where they are")]
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let figures: Map<String, Value> =
-            self.figures.iter().map(|(name, figure)| (name.clone(), json!(figure))).collect();
-        let text = format!("{:#}\n", Value::Object(figures));
-        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
-    }
-
-    /// Holds the figures against a file of ranges.
-    ///
-    /// # Errors
-    /// When one is larger than its range permits, or is missing.
-    #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
-    pub(crate) fn hold_against(&self, path: &Path) -> anyhow::Result<()> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        let ranges: BTreeMap<String, Range> = serde_saphyr::from_str(&text).context("the ranges cannot be read")?;
-        let mut beyond = Vec::new();
-        for (name, range) in &ranges {
-            let figure = *self.figures.get(name).with_context(|| format!("the run has no figure {name}"))?;
-            let most = range.mean + 3.0 * range.spread + range.margin;
-            println!("{name:<WORDS$} {figure:>10.1} of at most {most:.1}");
-            if figure > most {
-                beyond.push(name.as_str());
-            }
+        let text = format!("{}\n", serde_json::to_string(self)?);
+        let files = [
+            (path.to_owned(), text),
+            (path.with_extension("times.svg"), plot::times(&self.times)?),
+            (path.with_extension("resources.svg"), plot::resources(&self.resources, &self.steps)?),
+        ];
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         }
-        if !beyond.is_empty() {
-            bail!("beyond their ranges: {}", beyond.join(", "));
+        for (path, text) in files {
+            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+            println!("written: {}", path.display());
         }
         Ok(())
+    }
+}
+
+// === impl Times ===
+
+impl Times {
+    /// What so many of a hundred were at most; `None` where there are none.
+    pub(crate) fn part(&self, percent: usize) -> Option<f64> {
+        self.millis.get((self.millis.len() * percent).div_ceil(100).saturating_sub(1)).copied()
     }
 }
 
@@ -114,28 +145,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_beyond_its_range_is_named() {
-        let mut report = Report::default();
-        report.note("calm", 10.0);
-        report.note("slow", 200.0);
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ranges.yaml");
-        let ranges = |slow: f64| {
-            format!("calm: {{mean: 9, spread: 1, margin: 0}}\nslow: {{mean: {slow}, spread: 10, margin: 5}}\n")
-        };
-        std::fs::write(&path, ranges(170.0)).expect("is written");
-        report.hold_against(&path).expect("200 is within 170 + 30 + 5");
-        std::fs::write(&path, ranges(160.0)).expect("is written");
-        let error = report.hold_against(&path).expect_err("195 is less than 200");
-        assert!(error.to_string().ends_with("beyond their ranges: slow"), "{error}");
-    }
-
-    #[test]
     fn a_histogram_is_as_high_as_what_came_most() {
         let drawn = histogram(&[1.0, 1.0, 1.0, 24.0]);
         assert_eq!(
             (drawn.chars().count(), drawn.chars().nth(1), drawn.chars().last()),
             (COLUMNS, Some('█'), Some('▄'))
         );
+    }
+
+    #[test]
+    fn a_part_of_times_is_the_least_that_so_many_are_within() {
+        let times = |millis: Vec<f64>| Times { name: String::new(), words: String::new(), millis };
+        let hundred = times((1..=100).map(f64::from).collect());
+        assert_eq!([50, 99, 100].map(|percent| hundred.part(percent)), [Some(50.0), Some(99.0), Some(100.0)]);
+        assert_eq!(times(vec![7.0]).part(50), Some(7.0));
+        assert_eq!(times(Vec::new()).part(50), None);
+    }
+
+    #[test]
+    fn a_report_is_written_with_its_plots() {
+        let mut report = Report::default();
+        report.times("kill", "kill -9", vec![Duration::from_millis(20), Duration::from_millis(10)]);
+        report.step("kills", 0.5);
+        let folder = tempfile::tempdir().expect("a folder");
+        report.write(&folder.path().join("new/run.json")).expect("is written");
+        let read = |name: &str| std::fs::read_to_string(folder.path().join("new").join(name)).expect("was written");
+        let written: serde_json::Value = serde_json::from_str(&read("run.json")).expect("is JSON");
+        assert_eq!(written["figures"]["kill_max_ms"], 20.0);
+        assert_eq!(written["times"][0]["millis"], serde_json::json!([10.0, 20.0]));
+        assert!(read("run.times.svg").contains("kill -9") && read("run.resources.svg").contains("kills"));
     }
 }

@@ -22,8 +22,7 @@ use crate::process::Figures;
 const CLUSTERS: usize = 1000;
 
 fn main() -> anyhow::Result<()> {
-    // The one provider of cryptography; a second installation would be our own bug.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    argosy_loadtest::use_crypto();
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         None => report(),

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use argosy_loadtest::{memory_of, simulated};
 use argosy_sandbox::cluster::{Cluster, ClusterOptions};
 use argosy_sandbox::journal::DEFAULT_CAPACITY;
 use tokio::time::Instant;
 
 use crate::client::{Client, Way};
-use crate::process::{Figures, Server, options, resident};
+use crate::process::{Figures, Server};
 use crate::{line, lines};
 
 /// Clusters that have the roles for people, which simulated ones of many do without.
@@ -38,20 +39,21 @@ pub(crate) fn report_clusters(count: usize) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the figures are read from there")]
 pub(crate) fn clusters(count: &str, user_facing_roles: bool) -> anyhow::Result<()> {
     let count: usize = count.parse()?;
+    let own = std::process::id();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let options = || ClusterOptions { user_facing_roles, ..options() };
+        let options = || ClusterOptions { user_facing_roles, ..simulated() };
         // The first one pays for what all of them share.
         let mut all = vec![Cluster::start(options()).await?];
         tokio::time::sleep(SETTLED).await;
-        let before = resident("self")?;
+        let before = memory_of(own)?.resident;
         let began = Instant::now();
         for _ in 0..count {
             all.push(Cluster::start(options()).await?);
         }
         println!("start {:.1} s", began.elapsed().as_secs_f64());
         tokio::time::sleep(SETTLED).await;
-        let after = resident("self")?;
+        let after = memory_of(own)?.resident;
         println!("memory {} kB", (after - before) / 1000 / count as u64);
         println!("all {} MB", after / 1_000_000);
         let began = Instant::now();
