@@ -3,7 +3,6 @@
 
 mod by_hand;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use argosy_fleet::etcd::{EtcdOptions, EtcdTls, EtcdUser};
 use argosy_fleet::{
-    ByHand, Cost, Divided, Epoch, Etcd, Fleet, Link, LinkService, Local, Membership, Replica, ReplicaId, keep_links,
+    ByHand, Cost, Divided, Epoch, Etcd, Fleet, LinkService, Local, Membership, Replica, Sight, keep_links,
 };
 use argosy_home::{Clock, Home, Peer};
 use argosy_proto::peer::links_server::LinksServer;
@@ -81,11 +80,7 @@ impl Joined {
     /// once where there are none.
     pub(crate) async fn keep_links(self, tls: ClientConfig) {
         let Some(etcd) = self.etcd else { return };
-        let tell = |links: &BTreeMap<ReplicaId, Link>| {
-            let lost = links.iter().filter(|(_, link)| **link == Link::Lost).map(|(name, _)| name.clone());
-            etcd.report_lost(lost.collect());
-        };
-        keep_links(&etcd.me().id, Arc::new(tls), etcd.members(), tell).await;
+        keep_links(&etcd.me().id, Arc::new(tls), etcd.members(), |links| etcd.report_sight(Sight::of(links))).await;
     }
 
     /// Gives everything to the others, one by one, while it is still worked on here.

@@ -99,6 +99,16 @@ pub struct Fence {
     life: Duration,
 }
 
+/// What was issued.
+#[derive(Debug)]
+pub struct Issued {
+    /// The credential.
+    pub grant: Grant,
+    /// Whether a subject of an earlier owner was removed, and seen to be denied what
+    /// the declared account may do: that owner can write no more, whatever it believes.
+    pub is_proven: bool,
+}
+
 // === impl FenceError ===
 
 impl FenceError {
@@ -127,7 +137,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`FenceError`]; then nothing is in use that was not before.
-    pub async fn issue(&self, kept: Option<&Grant>, serial: u64) -> Result<Grant, FenceError> {
+    pub async fn issue(&self, kept: Option<&Grant>, serial: u64) -> Result<Issued, FenceError> {
         // Both at once: how soon an earlier owner is refused depends on it.
         let look = || survey::parts(&self.root, &self.claim, &self.account, self.is_bound(kept));
         let (sources, first) = futures::try_join!(self.sources(), look())?;
@@ -146,16 +156,18 @@ impl Fence {
             };
             match plan_claim(&self.claim, &own, &parts) {
                 Plan::Superseded(epoch) => {
-                    act::remove(&self.root, parts.iter().filter(|part| part.name == own.mark)).await?;
+                    // Not only the mark: nothing of this epoch is of use to anybody.
+                    let mine = |part: &&Part| part.slice == self.claim.slice && part.epoch == self.claim.epoch;
+                    act::remove(&self.root, parts.iter().filter(mine)).await?;
                     return Err(FenceError::Superseded(epoch));
                 }
                 Plan::Ready { uid } => {
                     let scene = self.scene(own.sources.as_deref());
-                    prove::denied(&self.root, &self.account, &scene, &fallen).await;
+                    let is_proven = prove::denied(&self.root, &self.account, &scene, &fallen).await;
                     match self.grant(own.mark.clone(), &uid, scene).await {
                         // The mark has gone since: look who removed it.
                         Err(FenceError::Refused { source, .. }) if matches!(source.code(), Some(404 | 409)) => {}
-                        done => return done,
+                        done => return done.map(|grant| Issued { grant, is_proven }),
                     }
                 }
                 Plan::Steps(steps) => {
@@ -199,8 +211,13 @@ impl Fence {
     /// # Errors
     /// When the cluster cannot be asked.
     pub async fn stands(&self, grant: &Grant) -> Result<bool, FenceError> {
-        let parts = survey::parts(&self.root, &self.claim, &self.account, false).await?;
-        Ok(parts.iter().any(|part| part.name == grant.mark))
+        let is_bound = grant.kind == FenceKind::Binding;
+        let parts = survey::parts(&self.root, &self.claim, &self.account, is_bound).await?;
+        let own =
+            |kind| parts.iter().any(|p| p.kind == kind && p.slice == self.claim.slice && p.epoch == self.claim.epoch);
+        let is_marked = parts.iter().any(|part| part.name == grant.mark);
+        // A successor removes all at the same time, and not in one moment.
+        Ok(is_marked && (!is_bound || own(PartKind::Binding)))
     }
 
     /// Removes the mark of a grant that nobody works with.

@@ -48,7 +48,7 @@ pub use config::ClusterConfig;
 pub use connection::{Connection, ServerVersion};
 pub use discovery::{ApiResource, Catalog, Discovery, FilterRule, ResourceFilter};
 pub use error::{ApiStatus, Error, Result};
-pub use fence::{Account, Choice, Claim, Fence, FenceError, Grant, Prover};
+pub use fence::{Account, Choice, Claim, Fence, FenceError, Grant, Issued, Prover};
 pub use live::{Change, ChangeKind, KindState, LiveObject, LiveOptions, LiveState, LiveStats, TreeNode};
 pub use meter::measured;
 pub use openapi::OpenApi;

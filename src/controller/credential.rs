@@ -243,6 +243,9 @@ impl Credential {
             return;
         }
         self.connection = Some(connection.clone());
+        if let Some(succession) = &self.place.succession {
+            succession.on_standing();
+        }
         #[expect(clippy::disallowed_methods, reason = "one per connection made")]
         self.cluster.do_send(Connected { epoch: self.place.epoch(), connection, standing: self.standing.clone() });
     }
@@ -277,6 +280,10 @@ impl Credential {
         if matches!(failure, Failure::Superseded(_)) {
             // What was made here is gone already.
             self.held = None;
+            if let Some(succession) = self.place.succession.as_ref().filter(|_| self.connection.is_some()) {
+                // What is under way must not be told of as if the cluster had failed.
+                succession.on_superseded();
+            }
             self.end(&reason, ctx);
         }
         self.on_failure(reason, ctx);

@@ -13,8 +13,8 @@
 //!
 //! A failing remote is asked again with growing waits, however many want something
 //! of it meanwhile, and sooner only for a refresh or for new credentials. When it
-//! fails repeatedly, whoever is interested hears of it; what is in the mirror is
-//! served all the same. Lost in a crash: nothing but time. The mirror is on
+//! fails repeatedly, whoever is interested hears of it; commits that are in the mirror
+//! are served all the same. Lost in a crash: nothing but time. The mirror is on
 //! disk, the refs are listed again and interests are registered by requests.
 
 mod credentials;

@@ -22,7 +22,7 @@
 //!   assignment marks it as leaving; its owner stops, waits for its work to end
 //!   and says so under its lease, naming the epoch. Only then is it given on,
 //!   with a new epoch.
-//! - A replica that the others lose sight of ([`Etcd::report_lost`]) is replaced at
+//! - A replica that the others lose sight of ([`Etcd::report_sight`]) is replaced at
 //!   once where the cluster itself refuses it after a takeover, as its owner has said
 //!   ([`crate::Succession`]). There two may believe to own for as long as a lease, and one can
 //!   write.
@@ -80,6 +80,7 @@ use crate::directory::{Directory, Location, locate, locate_application, locate_c
 use crate::error::Error;
 use crate::id::{Cost, EntityId, Replica, ReplicaId, Term};
 use crate::lease::{LeaseView, Ownership};
+use crate::links::Sight;
 use crate::membership::{Leadership, Members, Membership};
 use crate::placement::{Coming, Owned, OwnershipEvent, Pins, Placement, PlacementStore, ownership_events, right_to};
 use crate::succession::Fenced;
@@ -107,7 +108,7 @@ pub struct Etcd {
     coming: watch::Sender<Coming>,
     prepared: watch::Sender<BTreeSet<EntityId>>,
     pins: watch::Sender<Arc<Pins>>,
-    lost: watch::Sender<BTreeSet<ReplicaId>>,
+    sight: watch::Sender<Sight>,
     register: Arc<Register>,
     leader: Leader,
     leave: CancellationToken,
@@ -134,7 +135,7 @@ impl Etcd {
         let published = Arc::new(Published::new());
         let (stay, owned, leading) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
         let (coming, prepared, pins) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
-        let (stands, lost) = (watch::Sender::new(options.stands), watch::Sender::default());
+        let (stands, sight) = (watch::Sender::new(options.stands), watch::Sender::default());
         let (reread, work) = (Arc::new(Notify::new()), TaskTracker::new());
         let (leave, draining) = (CancellationToken::new(), CancellationToken::new());
         let watcher = Watcher {
@@ -181,7 +182,8 @@ impl Etcd {
             leading: leading.clone(),
             stands: stands.subscribe(),
             pins: pins.subscribe(),
-            lost: lost.subscribe(),
+            sight: sight.subscribe(),
+            seen: None,
         };
         let preparer = Preparer {
             notes,
@@ -209,7 +211,7 @@ impl Etcd {
             coming,
             prepared,
             pins,
-            lost,
+            sight,
             register,
             leader,
             leave,
@@ -240,8 +242,8 @@ impl Etcd {
 
     /// Says which replicas this one cannot reach any more although they are members:
     /// those it was connected to before.
-    pub fn report_lost(&self, lost: BTreeSet<ReplicaId>) {
-        self.lost.send_if_modified(|known| std::mem::replace(known, lost.clone()) != lost);
+    pub fn report_sight(&self, sight: Sight) {
+        self.sight.send_if_modified(|known| std::mem::replace(known, sight.clone()) != sight);
     }
 
     fn is_member(&self) -> Result<(), Error> {

@@ -47,7 +47,7 @@ pub use error::{BoxError, Error};
 pub use etcd::Etcd;
 pub use id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 pub use lease::{Lease, LeaseState, LeaseView, Ownership};
-pub use links::{Link, LinkService, keep_links};
+pub use links::{Link, LinkService, Sight, keep_links};
 pub use local::Local;
 pub use membership::{Leadership, Members, Membership};
 pub use placement::{Coming, OwnershipEvent, Pins, Placement, PlacementStore};

@@ -2,13 +2,13 @@
 //!
 //! A process that dies takes its connections with it, so a broken link tells at once
 //! what a lease tells after seconds. It may as well be the network: whoever acts on
-//! it must be right in both cases ([`crate::Etcd::report_lost`]).
+//! it must be right in both cases ([`crate::Etcd::report_sight`]).
 //!
 //! A replica counts as lost when a link to it broke, or its host does not answer
 //! ([`ANSWERED`]), and it cannot be linked to again. One that there never was a link
 //! to is not lost, nor is one that ends in order: its lease says when it is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use futures::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
@@ -39,6 +39,9 @@ const ANSWERED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 const LINKED: Duration = Duration::from_secs(2);
 /// Between two tries to link.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a link must have stood to a replica that was lost before, that it can be
+/// lost again: one that comes and goes is left to its lease.
+const STEADY: Duration = Duration::from_secs(30);
 
 /// Answers those who link to this replica.
 pub struct LinkService {
@@ -53,8 +56,19 @@ pub enum Link {
     Unknown,
     /// The replica is there.
     Stands,
+    /// It has just broken, and is tried again.
+    Broken,
     /// It was there, and cannot be reached any more.
     Lost,
+}
+
+/// What a replica has lost sight of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// Replicas that were there and cannot be reached any more.
+    pub lost: BTreeSet<ReplicaId>,
+    /// Replicas of which that may turn out in a moment.
+    pub broken: BTreeSet<ReplicaId>,
 }
 
 /// Why there is no link.
@@ -68,6 +82,16 @@ enum LinkError {
     Another,
     #[error("no answer in time")]
     Timeout,
+}
+
+// === impl Sight ===
+
+impl Sight {
+    /// What links say.
+    pub fn of(links: &BTreeMap<ReplicaId, Link>) -> Self {
+        let those = |wanted| links.iter().filter(|(_, link)| **link == wanted).map(|(name, _)| name.clone()).collect();
+        Self { lost: those(Link::Lost), broken: those(Link::Broken) }
+    }
 }
 
 // === impl LinkService ===
@@ -136,11 +160,12 @@ async fn keep(
             states.insert(replica.id.clone(), link);
         });
     };
-    let mut stood = false;
+    let (mut stood, mut was_lost) = (false, false);
     loop {
         match timeout(LINKED, open(&me, &replica, tls.clone())).await.unwrap_or(Err(LinkError::Timeout)) {
             Ok(mut held) => {
                 set(Link::Stands);
+                let since = Instant::now();
                 match held.message().await {
                     // It said nothing more: it ends in order.
                     Ok(_) => {
@@ -148,7 +173,8 @@ async fn keep(
                         set(Link::Unknown);
                     }
                     Err(error) => {
-                        stood = true;
+                        stood = !was_lost || since.elapsed() > STEADY;
+                        set(if stood { Link::Broken } else { Link::Unknown });
                         tracing::debug!(replica = %replica.id, %error, "the link to another replica has broken");
                         // At once: it may be only the connection.
                         continue;
@@ -156,7 +182,7 @@ async fn keep(
                 }
             }
             Err(error) if stood => {
-                stood = false;
+                (stood, was_lost) = (false, true);
                 let error = report(&error);
                 tracing::warn!(replica = %replica.id, error, "another replica cannot be reached any more");
                 set(Link::Lost);

@@ -4,11 +4,14 @@
 //! itself refuses an owner as soon as the next one has taken over, nobody need wait
 //! for that: such an owner says that it is fenced, and may be replaced while it may
 //! still believe to own. Who replaces it so is not alone at first, and must work
-//! behind the same fence until it is.
+//! behind the same fence until it is. What the target had accepted before it refuses
+//! that owner may still take effect a little later, as long as an admission webhook
+//! takes; and the fence is the target's alone: what both say of an application at home
+//! can mix until the replaced one hears of it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,6 +28,7 @@ pub struct Succession {
     /// `None` where nobody ever takes over from an owner that may still be at work.
     fenced: Option<Arc<Fenced>>,
     was_taken_back: Arc<AtomicBool>,
+    since: Arc<Mutex<Option<Instant>>>,
     right: Right,
 }
 
@@ -51,13 +55,13 @@ impl Succession {
     pub(crate) fn orderly(epoch: Epoch, right: Right) -> Self {
         let alone = CancellationToken::new();
         alone.cancel();
-        Self { epoch, alone, fenced: None, was_taken_back: Arc::default(), right }
+        Self { epoch, alone, fenced: None, was_taken_back: Arc::default(), since: Arc::default(), right }
     }
 
     /// One whose earlier owners may be at work until [`Self::on_alone`].
     pub(crate) fn fenced(epoch: Epoch, right: Right, fenced: Arc<Fenced>) -> Self {
-        let alone = CancellationToken::new();
-        Self { epoch, alone, fenced: Some(fenced), was_taken_back: Arc::default(), right }
+        let (alone, since) = (CancellationToken::new(), Arc::new(Mutex::new(Some(Instant::now()))));
+        Self { epoch, alone, fenced: Some(fenced), was_taken_back: Arc::default(), since, right }
     }
 
     /// Every earlier owner has stopped.
@@ -70,11 +74,37 @@ impl Succession {
         self.alone.is_cancelled()
     }
 
+    /// Returns when every earlier owner has stopped.
+    pub async fn alone(&self) {
+        self.alone.cancelled().await;
+    }
+
+    /// The target is this owner's: it refuses every earlier one from now on.
+    pub fn on_standing(&self) {
+        if !self.is_alone() {
+            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+
+    /// Since when no earlier owner can have done anything: what was read of other
+    /// places before may be older than what it did. `None` where there was none.
+    pub fn since(&self) -> Option<Instant> {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A later owner has taken over at the target: the ownership is over, even if that
+    /// is not heard of otherwise.
+    pub fn on_superseded(&self) {
+        self.right.revoked.cancel();
+    }
+
     /// Lets others know that the target refuses this owner as soon as the next one
     /// has taken over, whatever it was given in this epoch. Once that was taken back it
     /// is not told again.
     pub fn tell_fenced(&self) {
         if let Some(fenced) = self.fenced.as_ref().filter(|_| !self.was_taken_back.load(Ordering::SeqCst)) {
+            // In this order: whoever takes it back waits for what may have been told.
+            fenced.told.send_if_modified(|told| told.insert(self.epoch));
             fenced.wanted.send_if_modified(|wanted| wanted.insert(self.epoch));
         }
     }
@@ -98,7 +128,7 @@ impl Succession {
             // Its sender is in `fenced`.
             drop(told.wait_for(|told| !told.contains(&self.epoch)).await);
         }
-        self.alone.cancelled().await;
+        self.alone().await;
         if self.right.revoked.is_cancelled() || !self.right.lease.is_held(Instant::now()) {
             std::future::pending::<()>().await;
         }
@@ -116,8 +146,18 @@ impl Fenced {
         self.wanted.subscribe()
     }
 
-    pub(crate) fn set_told(&self, told: BTreeSet<Epoch>) {
-        self.told.send_replace(told);
+    /// Nobody has been told of these any more, nor will be.
+    pub(crate) fn forget(&self, epochs: &BTreeSet<Epoch>) {
+        self.told.send_if_modified(|told| {
+            let before = told.len();
+            told.retain(|epoch| !epochs.contains(epoch));
+            told.len() != before
+        });
+    }
+
+    /// What others may have been told.
+    pub(crate) fn told(&self) -> BTreeSet<Epoch> {
+        self.told.borrow().clone()
     }
 }
 
@@ -137,11 +177,10 @@ mod tests {
         succession.on_alone();
         assert!(succession.is_alone() && succession.unfenced().now_or_never().is_some());
         succession.tell_fenced();
-        fenced.set_told(BTreeSet::from([Epoch(7)]));
         assert!(succession.unfenced().now_or_never().is_none());
         succession.tell_fenced();
         assert!(fenced.wanted().borrow().is_empty(), "told again");
-        fenced.set_told(BTreeSet::new());
+        fenced.forget(&BTreeSet::from([Epoch(7)]));
         assert!(succession.unfenced().now_or_never().is_some());
         lease.end();
         assert!(succession.unfenced().now_or_never().is_none());

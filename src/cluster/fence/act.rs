@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
+use futures::future::{join_all, try_join, try_join_all};
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,8 +17,8 @@ use crate::connection::Connection;
 /// Removals under way at once.
 const AT_ONCE: usize = 8;
 
-/// Does the steps: removals first, kind by kind, then the mark, then the subject
-/// before its bindings. When the mark was made, by the API server's clock.
+/// Does the steps: removals, kind by kind, beside the mark, then the subject before
+/// its bindings. When the mark was made, by the API server's clock.
 ///
 /// # Errors
 /// The first that fails.
@@ -30,13 +30,20 @@ pub(super) async fn perform(
     own: &Own,
     steps: &[Step],
 ) -> Result<Option<Timestamp>, FenceError> {
-    remove(root, steps.iter().filter_map(|step| if let Step::Remove(part) = step { Some(part) } else { None })).await?;
     let maker = Maker { root, claim, account, life };
-    let (mut copies, mut subject, mut made) = (Vec::new(), false, None);
+    let gone = steps.iter().filter_map(|step| if let Step::Remove(part) = step { Some(part) } else { None });
+    let marking = async {
+        match steps.contains(&Step::Mark) {
+            true => maker.mark(&own.mark).await,
+            false => Ok(None),
+        }
+    };
+    // Whoever notices that something is gone finds who has removed it.
+    let (made, ()) = try_join(marking, remove(root, gone)).await?;
+    let (mut copies, mut subject) = (Vec::new(), false);
     for step in steps {
         match step {
-            Step::Remove(_) => {}
-            Step::Mark => made = maker.mark(&own.mark).await?,
+            Step::Remove(_) | Step::Mark => {}
             Step::Subject => subject = true,
             Step::Bind(source) => copies.push(maker.bind(source)),
         }

@@ -100,7 +100,9 @@ pub(super) fn plan_claim(claim: &Claim, own: &Own, parts: &[Part]) -> Plan {
     if mark.is_none() {
         steps.push(Step::Mark);
     }
-    if let Some(sources) = own.sources.as_ref().filter(|_| own.subject) {
+    // What is worked with comes only after a look that found the own mark and no later
+    // one: nobody who was replaced may make again what its successor has removed.
+    if let Some(sources) = own.sources.as_ref().filter(|_| own.subject && mark.is_some()) {
         let has = |kind: PartKind, name: &str| parts.iter().any(|part| part.kind == kind && part.name == name);
         if !has(PartKind::Subject, &claim.name("")) {
             steps.push(Step::Subject);

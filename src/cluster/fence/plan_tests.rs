@@ -67,6 +67,10 @@ fn an_owner_that_finds_a_later_one_gives_up() {
     // What came between its first look and its own mark, it sees after that.
     let before = [mark(8, "later", 299)];
     assert_eq!(plan_claim(&claim(7), &own("mine"), &before), Plan::Steps(vec![Step::Mark]));
+    // What it would work with it does not make before that.
+    let bound = Own { subject: true, sources: Some(vec![source()]), ..own("mine") };
+    assert_eq!(plan_claim(&claim(7), &bound, &before), Plan::Steps(vec![Step::Mark]));
+    assert_eq!(plan_claim(&claim(7), &bound, &[]), Plan::Steps(vec![Step::Mark]));
 }
 
 #[test]

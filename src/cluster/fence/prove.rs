@@ -93,10 +93,11 @@ impl Prover {
 
 /// Waits until subjects that have lost their bindings are denied what the
 /// declared account may do. Goes on without proof, and says so, where there can
-/// be none: what protects is that the bindings are gone.
-pub(super) async fn denied(root: &Connection, account: &Account, scene: &str, subjects: &[(String, Instant)]) {
+/// be none: what protects is that the bindings are gone, and the earlier owner's
+/// lease. Whether there is proof; of nobody there is none.
+pub(super) async fn denied(root: &Connection, account: &Account, scene: &str, subjects: &[(String, Instant)]) -> bool {
     if subjects.is_empty() {
-        return;
+        return false;
     }
     let probe = match rules(root, scene).await {
         Ok(rules) => rules.iter().find_map(|rule| probe(rule, scene)),
@@ -105,7 +106,8 @@ pub(super) async fn denied(root: &Connection, account: &Account, scene: &str, su
             None
         }
     };
-    let Some(probe) = probe else { return };
+    let Some(probe) = probe else { return false };
+    let mut is_proven = true;
     for (name, started) in subjects {
         let subject = Account { name: name.clone(), ..account.clone() };
         match wait_until_denied(root, &subject, &probe).await {
@@ -115,10 +117,12 @@ pub(super) async fn denied(root: &Connection, account: &Account, scene: &str, su
                 tracing::info!(server = root.server(), subject = name, ?took, "the earlier owner is refused");
             }
             Err(error) => {
+                is_proven = false;
                 tracing::warn!(server = root.server(), subject = name, %error, "no proof that the earlier owner is refused");
             }
         }
     }
+    is_proven
 }
 
 async fn wait_until_denied(root: &Connection, subject: &Account, probe: &Value) -> Result<()> {

@@ -92,11 +92,16 @@ pub(super) async fn run(
 ) -> Result<Compared, Failure> {
     let grounds = destination::find(shared, key, app).map_err(Failure::Spec)?;
     let spec = app.spec.clone().unwrap_or_default();
-    let sources = shared.aside(load_sources(shared, memory, key, app, &spec, request)).await?;
+    let since = memory.since();
+    let mut sources = shared.aside(load_sources(shared, memory, key, app, &spec, request)).await?;
     let target = shared
         .aside(shared.directory.target(key, &grounds.cluster.server))
         .await
         .map_err(|e| live_failure(&format!("failed to get cluster {:?}: {e}", grounds.cluster.server)))?;
+    if memory.since() != since {
+        // The owner before was at work until the target was this one's.
+        sources = shared.aside(load_sources(shared, memory, key, app, &spec, request)).await?;
+    }
     if request.sources.is_none() {
         let read = resolve::sources_of(&spec);
         let urls: Vec<&str> = read.iter().map(|s| s.repo_url.as_str()).collect();
@@ -153,7 +158,7 @@ async fn load_sources(
         return Ok(Sources { revisions: request.revisions.clone(), rendered: vec![rendered], types: Vec::new() });
     }
     let sources = request.sources.clone().unwrap_or_else(|| resolve::sources_of(spec));
-    let (recorded, since) = (recorded_revisions(app), memory.since);
+    let (recorded, since) = (recorded_revisions(app), memory.since());
     let asked = |index: usize| {
         let named = sources.get(index).map(|s| &s.target_revision).filter(|r| resolve::is_commit(r));
         let pinned = request.revisions.get(index).filter(|r| !r.is_empty()).or(named);

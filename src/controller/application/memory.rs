@@ -9,7 +9,7 @@ use argosy_engine::diff::ServerSideDiff;
 use argosy_engine::health::Contribution;
 use argosy_engine::normalize::Normalizer;
 use argosy_engine::target::Targets;
-use argosy_fleet::Epoch;
+use argosy_fleet::{Epoch, Ownership, Succession};
 use argosy_home::Settings;
 use argosy_model::{ResourceKey, object};
 use argosy_proto::v1alpha1::ResourceIgnoreDifferences;
@@ -26,9 +26,8 @@ pub(crate) struct Memory {
     /// The ownership it was gathered under. Under another one, others have worked
     /// on the application in between.
     pub(crate) epoch: Option<Epoch>,
-    /// When that was noticed. What was listed of repositories before may be older than
-    /// what the owner before has deployed.
-    pub(crate) since: Option<Instant>,
+    /// How that ownership follows on the one before.
+    pub(crate) succession: Option<Succession>,
     /// When a comparison last came through, recorded or not.
     pub(crate) compared_at: Option<Timestamp>,
     /// Since when the repository has failed without interruption.
@@ -84,10 +83,17 @@ pub(crate) struct PairVerdict {
 
 impl Memory {
     /// Begins anew where it was gathered under another ownership.
-    pub(crate) fn belong_to(&mut self, epoch: Epoch) {
-        if self.epoch != Some(epoch) {
-            *self = Self { epoch: Some(epoch), since: Some(Instant::now()), ..Self::default() };
+    pub(crate) fn belong_to(&mut self, right: &Ownership) {
+        if self.epoch != Some(right.epoch()) {
+            let succession = Some(right.succession().clone());
+            *self = Self { epoch: Some(right.epoch()), succession, ..Self::default() };
         }
+    }
+
+    /// What was listed of repositories before may be older than what the owner before
+    /// has deployed.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.succession.as_ref().and_then(Succession::since)
     }
 
     /// The live object as parsed last, if it is still that version.

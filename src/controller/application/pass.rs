@@ -46,7 +46,7 @@ async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested
         shared.directory.views().forget(key);
         return Verdict::Idle;
     };
-    memory.belong_to(right.epoch());
+    memory.belong_to(&right);
     // A pass is large; on the heap it is not copied into what cuts it off.
     let pass = measured(reconcile(shared, key, app, memory, requested), |spent| right.spend(spent));
     let Some(reconciled) = right.while_held(pass).await else {

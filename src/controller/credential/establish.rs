@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use argosy_cluster::connection::Draining;
 use argosy_cluster::fence::{SliceOf as Part, choose_fence, survey};
-use argosy_cluster::{Budget, Choice, Claim, ClusterConfig, Connection, Error, Fence, FenceError, Grant, Prover};
+use argosy_cluster::{
+    Budget, Choice, Claim, ClusterConfig, Connection, Error, Fence, FenceError, Grant, Issued, Prover,
+};
 use argosy_fleet::{Epoch, Slice, Succession};
 use argosy_model::{FenceKind, FenceWish};
 
@@ -105,12 +107,21 @@ impl Place {
         let mut choice = choose(&root, wanted.fence).await?;
         let kept = held.and_then(|held| held.grant.as_ref()).filter(|_| working.is_some());
         let mut made = None;
+        let is_same =
+            |held: &Held| held.wanted.declaration == wanted.declaration && held.choice.account == choice.account;
+        if let (Some(succession), false) = (&self.succession, held.is_none_or(is_same)) {
+            // A successor looks for the credentials of one declaration.
+            succession.unfenced().await;
+        }
         loop {
             self.outlast(&choice).await;
             let Some(fence) = self.fence(root.clone(), &wanted, &choice) else { break };
             match self.make(&fence, &wanted, kept, serial).await {
-                Ok(proven) => {
-                    made = Some(proven);
+                Ok((grant, trial, is_proven)) => {
+                    if kept.is_none() && !is_proven {
+                        self.alone(&choice).await;
+                    }
+                    made = Some((grant, trial));
                     break;
                 }
                 Err(FenceError::Superseded(epoch)) => return Err(Failure::Superseded(epoch)),
@@ -141,26 +152,32 @@ impl Place {
     /// so did this owner when it took over early.
     async fn outlast(&self, choice: &Choice) {
         let Some(succession) = self.succession.as_ref().filter(|_| choice.kind != FenceKind::Binding) else { return };
-        if !succession.is_alone() {
-            let (server, fence) = (&*self.server, choice.kind.as_str());
-            tracing::warn!(
-                server,
-                fence,
-                "an earlier owner may still be at work, which this fence does not keep out: waiting"
-            );
-        }
+        self.alone(choice).await;
         succession.unfenced().await;
     }
 
-    /// Makes a token, and proves that one can work with it; a connection that does.
+    /// Waits until no earlier owner can be at work.
+    async fn alone(&self, choice: &Choice) {
+        let Some(succession) = self.succession.as_ref().filter(|succession| !succession.is_alone()) else { return };
+        let (server, fence) = (&*self.server, choice.kind.as_str());
+        tracing::warn!(
+            server,
+            fence,
+            "an earlier owner may be at work, and nothing is known to keep it out: waiting for it"
+        );
+        succession.alone().await;
+    }
+
+    /// Makes a token, and proves that one can work with it; a connection that does, and
+    /// whether an earlier owner is proven to be refused.
     async fn make(
         &self,
         fence: &Fence,
         wanted: &Wanted,
         kept: Option<&Grant>,
         serial: u64,
-    ) -> Result<(Grant, Connection), FenceError> {
-        let grant = fence.issue(kept, serial).await?;
+    ) -> Result<(Grant, Connection, bool), FenceError> {
+        let Issued { grant, is_proven } = fence.issue(kept, serial).await?;
         let proof = async {
             let config = wanted.config.with_token(&grant.token)?;
             let trial = self.connect(&config).await?;
@@ -168,7 +185,7 @@ impl Place {
             Ok::<_, Error>(trial)
         };
         match proof.await {
-            Ok(trial) => fence.has_taken_effect(&grant, &trial).await.map(|()| (grant, trial)),
+            Ok(trial) => fence.has_taken_effect(&grant, &trial).await.map(|()| (grant, trial, is_proven)),
             // Between here and the API server somebody expects other tokens.
             Err(source @ (Error::Credential(_) | Error::Config(_))) => {
                 fence.discard(&grant).await?;

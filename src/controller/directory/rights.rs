@@ -6,6 +6,7 @@ use std::sync::Arc;
 use argosy_engine::refresh::Level;
 use argosy_fleet::{EntityId, Location, Ownership};
 use argosy_model::AppKey;
+use tokio::time::Instant;
 
 use super::{Directory, Entry};
 use crate::bell::Wake;
@@ -31,7 +32,9 @@ impl Directory {
     }
 
     pub(super) fn owned(&self, key: &AppKey, server: &str) -> Option<Ownership> {
-        self.placement.get()?.right_to(server, &name_of(key))
+        let right = self.placement.get()?.right_to(server, &name_of(key))?;
+        // One that a later owner has ended at the cluster is none, whatever etcd says.
+        right.is_held(Instant::now()).then_some(right)
     }
 
     fn await_cluster(&self, key: &AppKey, server: &str, waits: bool) {

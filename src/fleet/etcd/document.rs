@@ -18,8 +18,10 @@ use crate::assignment::{Assignment, Placed};
 use crate::id::{EntityId, Epoch, ReplicaId, slices_of};
 use crate::slices::Slice;
 
-/// The version that is written, and the one that is read.
+/// The version that is written while nobody is doubted, and the one with those who are,
+/// which a replica that does not know of them must not write over. Both are read.
 const VERSION: u8 = 2;
+const DOUBTING: u8 = 3;
 
 /// Most that a document may unpack to, in bytes: fifty times what 20,000
 /// entities need.
@@ -71,7 +73,7 @@ pub(crate) struct Document {
 pub(crate) enum DocumentError {
     #[error("the stored assignment is empty")]
     Empty,
-    #[error("the stored assignment has version {0}, and this replica knows version {VERSION}")]
+    #[error("the stored assignment has version {0}, and this replica knows versions {VERSION} and {DOUBTING}")]
     Version(u8),
     #[error("the stored assignment is damaged")]
     Unpack(#[source] std::io::Error),
@@ -167,14 +169,15 @@ impl Document {
         let doubted = self.doubted.iter().map(|(server, doubted)| (server.clone(), stays(doubted))).collect();
         let stored = Stored { next_epoch, replicas, slices, pins, clusters, repositories, doubted };
         let json = serde_json::to_vec(&stored).map_err(DocumentError::Decode)?;
-        let mut packed = DeflateEncoder::new(vec![VERSION], Compression::default());
+        let version = if self.doubted.is_empty() { VERSION } else { DOUBTING };
+        let mut packed = DeflateEncoder::new(vec![version], Compression::default());
         packed.write_all(&json).and_then(|()| packed.finish()).map_err(DocumentError::Unpack)
     }
 
     /// From what is stored.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DocumentError> {
         let (version, packed) = bytes.split_first().ok_or(DocumentError::Empty)?;
-        if *version != VERSION {
+        if ![VERSION, DOUBTING].contains(version) {
             return Err(DocumentError::Version(*version));
         }
         let mut json = Vec::new();

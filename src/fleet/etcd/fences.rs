@@ -29,15 +29,6 @@ pub(crate) struct Fences {
     pub(crate) fenced: Arc<Fenced>,
 }
 
-/// What stands in etcd of one stay.
-#[derive(Default)]
-struct Written {
-    /// For certain.
-    surely: BTreeSet<Epoch>,
-    /// Perhaps: the answer of a request was lost.
-    perhaps: BTreeSet<Epoch>,
-}
-
 // === impl Fences ===
 
 impl Fences {
@@ -45,17 +36,21 @@ impl Fences {
     pub(crate) async fn run(mut self) {
         let mut trouble = Trouble::new("it can be written whom the clusters themselves refuse");
         let mut wanted = self.fenced.wanted();
-        let (mut written, mut session) = (Written::default(), None);
+        // What stands in etcd for certain.
+        let (mut written, mut session) = (BTreeSet::new(), None);
         loop {
             let stay = self.stay.borrow_and_update().clone();
             if session != stay.as_ref().map(|stay| stay.session) {
                 session = stay.as_ref().map(|stay| stay.session);
-                // What stood in etcd is of ownerships that are over.
-                written = Written::default();
-                self.fenced.set_told(BTreeSet::new());
+                written.clear();
             }
             let due = wanted.borrow_and_update().clone();
             let view = self.view.borrow_and_update().clone();
+            let is_over = stay.is_none();
+            if is_over {
+                // All ownerships are over, and what stood in etcd goes with the lease.
+                self.fenced.forget(&(&self.fenced.told() - &due));
+            }
             if let Some(stay) = stay {
                 match self.write(&stay, &view, &due, &mut written).await {
                     Ok(()) => trouble.on_success(),
@@ -68,7 +63,7 @@ impl Fences {
                     }
                 }
             }
-            let is_settled = written.perhaps == due && written.surely == due;
+            let is_settled = is_over || (written == due && self.fenced.told() == due);
             tokio::select! {
                 changed = self.stay.changed() => if changed.is_err() { return },
                 changed = wanted.changed() => if changed.is_err() { return },
@@ -83,18 +78,16 @@ impl Fences {
         stay: &Stay,
         view: &View,
         due: &BTreeSet<Epoch>,
-        written: &mut Written,
+        written: &mut BTreeSet<Epoch>,
     ) -> Result<(), CallError> {
-        let new: BTreeSet<Epoch> = due - &written.surely;
+        let new: BTreeSet<Epoch> = due - written;
         if !new.is_empty() {
-            written.perhaps = &written.perhaps | &new;
-            self.fenced.set_told(written.perhaps.clone());
             let notes: Vec<Note> = new.iter().map(|epoch| Note::PutNew(Key::Fenced(*epoch), FENCED.into())).collect();
             self.notes.write(stay, &notes).await?;
-            written.surely = &written.surely | &new;
+            written.extend(new);
         }
         let owned: BTreeSet<Epoch> = self.owned.borrow_and_update().values().map(|owned| owned.epoch()).collect();
-        let taken_back: BTreeSet<Epoch> = &written.perhaps - due;
+        let taken_back: BTreeSet<Epoch> = &self.fenced.told() - due;
         let (ours, over): (BTreeSet<Epoch>, BTreeSet<Epoch>) = taken_back.iter().partition(|e| owned.contains(e));
         let delete =
             |epochs: &BTreeSet<Epoch>| epochs.iter().map(|e| Note::Delete(Key::Fenced(*e))).collect::<Vec<_>>();
@@ -104,7 +97,8 @@ impl Fences {
         }
         // Of those that the assignment gives to this owner no more the holder will know
         // soon: then they are over.
-        let standing: BTreeSet<Epoch> = &ours & &epochs_of(view.document.as_deref(), stay);
+        let document = view.document.as_deref().filter(|_| view.is_readable);
+        let standing: BTreeSet<Epoch> = &ours & &epochs_of(document, stay);
         for epoch in standing {
             let note = Note::Put(Key::Fenced(epoch), UNFENCED.into());
             // Otherwise the next view says more.
@@ -115,10 +109,9 @@ impl Fences {
         Ok(())
     }
 
-    fn forget(&self, epochs: &BTreeSet<Epoch>, written: &mut Written) {
-        written.surely = &written.surely - epochs;
-        written.perhaps = &written.perhaps - epochs;
-        self.fenced.set_told(written.perhaps.clone());
+    fn forget(&self, epochs: &BTreeSet<Epoch>, written: &mut BTreeSet<Epoch>) {
+        written.retain(|epoch| !epochs.contains(epoch));
+        self.fenced.forget(epochs);
     }
 }
 

@@ -83,7 +83,7 @@ impl Holder {
             let document = self.view.borrow_and_update().document.clone();
             if let (Some(hold), Some(document)) = (&mut hold, document) {
                 let duties = owner.on_document(&self.options.me.id, &document);
-                self.act(hold, duties, &drained);
+                self.act(hold, duties, &document, &drained);
                 self.tell_alone(&document);
             }
         }
@@ -126,7 +126,13 @@ impl Holder {
         }
     }
 
-    fn act(&self, hold: &mut Hold, duties: Vec<Duty>, drained: &mpsc::UnboundedSender<(Session, Epoch)>) {
+    fn act(
+        &self,
+        hold: &mut Hold,
+        duties: Vec<Duty>,
+        document: &Document,
+        drained: &mpsc::UnboundedSender<(Session, Epoch)>,
+    ) {
         if duties.is_empty() {
             return;
         }
@@ -138,7 +144,11 @@ impl Holder {
                     holders.close();
                     let (lease, counted) = (hold.stay.lease.clone(), [&holders, &self.work]);
                     let owns = (entity.clone(), epoch);
-                    owned.insert(entity, Ownership::counted(owns, self.fenced.clone(), lease, counted));
+                    let ownership = Ownership::counted(owns, self.fenced.clone(), lease, counted);
+                    if !is_doubted(&entity, epoch, document) {
+                        ownership.succession().on_alone();
+                    }
+                    owned.insert(entity, ownership);
                     hold.holders.insert(epoch, holders);
                 }
                 Duty::Stop(entity, epoch) => {

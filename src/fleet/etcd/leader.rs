@@ -27,6 +27,7 @@ use crate::etcd::session::Stay;
 use crate::etcd::trouble::Trouble;
 use crate::etcd::view::{View, term};
 use crate::id::{EntityId, Epoch, ReplicaId, Term};
+use crate::links::Sight;
 use crate::placement::Pins;
 use told::Told;
 
@@ -48,8 +49,9 @@ pub(crate) struct Leader {
     /// Whether this replica stands for election.
     pub(crate) stands: watch::Receiver<bool>,
     pub(crate) pins: watch::Receiver<Arc<Pins>>,
-    /// Replicas that this one has lost sight of.
-    pub(crate) lost: watch::Receiver<BTreeSet<ReplicaId>>,
+    pub(crate) sight: watch::Receiver<Sight>,
+    /// The last leader but this one, and whether it was out of sight from the beginning.
+    pub(crate) seen: Option<(Term, bool)>,
 }
 
 /// What came of a write.
@@ -127,22 +129,20 @@ impl Leader {
     /// Waits until there is no leader and becomes it.
     async fn elect(&mut self, session: Session) -> Result<Term, CallError> {
         let me = self.options.me.id.clone();
-        let mut seen_lost = self.lost.borrow_and_update().clone();
         loop {
             // A view from before this stay says nothing of the present.
             let is_ours = |view: &View| view.sessions.get(&me).is_some_and(|(known, _)| *known == session);
             let is_free = |view: &View| view.leader.is_none_or(|(leader, _)| leader == session);
-            let (mut view, mut lost) = (self.view.clone(), self.lost.clone());
+            self.depose_lost().await?;
+            let mut view = self.view.clone();
+            let elsewhere = view.borrow_and_update().leader;
             let leader = tokio::select! {
                 seen = view.wait_for(|view| is_ours(view) && is_free(view)) => seen.map(|view| Some(view.leader)),
-                changed = lost.changed() => changed.map(|()| None),
+                changed = self.sight.changed() => changed.map(|()| None),
+                changed = other_leader(self.view.clone(), elsewhere) => changed.map(|()| None),
             };
             let Ok(leader) = leader else { std::future::pending().await };
-            let Some(leader) = leader else {
-                let before = std::mem::replace(&mut seen_lost, self.lost.borrow_and_update().clone());
-                self.depose_lost(&before).await?;
-                continue;
-            };
+            let Some(leader) = leader else { continue };
             // Elected already, by a request whose answer was lost.
             if let Some((_, term)) = leader {
                 return Ok(term);
@@ -155,15 +155,21 @@ impl Leader {
         }
     }
 
-    /// Ends the term of a leader that this replica has just lost sight of, so that
-    /// there is another one before its lease has run out. A wrong guess costs an
-    /// election, and only one: who was out of sight before it led may lead.
-    async fn depose_lost(&self, before: &BTreeSet<ReplicaId>) -> Result<(), CallError> {
-        let (view, lost) = (self.view.borrow().clone(), self.lost.borrow().clone());
-        let lost = count_lost(&lost, &view.sessions);
+    /// Ends the term of a leader that this replica has lost sight of, so that there is
+    /// another one before its lease has run out. A wrong guess costs an election, and
+    /// only one: who was out of sight when it began to lead may lead.
+    async fn depose_lost(&mut self) -> Result<(), CallError> {
+        let view = self.view.borrow().clone();
         let Some((session, term)) = view.leader else { return Ok(()) };
-        let is_lost = |name: &&ReplicaId| view.sessions.get(*name).is_some_and(|(known, _)| *known == session);
-        match lost.difference(before).find(is_lost) {
+        let lost = count_lost(&self.sight.borrow_and_update(), &view.sessions);
+        let is_leader = |name: &&ReplicaId| view.sessions.get(*name).is_some_and(|(known, _)| *known == session);
+        let lost = lost.iter().find(is_leader);
+        let (_, was_lost) = *self.seen.get_or_insert((term, lost.is_some()));
+        if self.seen.is_some_and(|(seen, _)| seen != term) {
+            self.seen = Some((term, lost.is_some()));
+            return Ok(());
+        }
+        match lost.filter(|_| !was_lost) {
             Some(leader) => {
                 tracing::warn!(%leader, %term, "the leader cannot be reached any more; another one is elected");
                 self.resign(term).await
@@ -196,7 +202,7 @@ impl Leader {
     async fn lead(mut self, term: Term) {
         let mut trouble = Trouble::new("the leader can store placement");
         let (mut prepared, mut told) = (Patience::default(), Told::default());
-        if self.lost.borrow().is_empty() {
+        if self.sight.borrow().lost.is_empty() {
             self.gather().await;
         }
         loop {
@@ -208,7 +214,7 @@ impl Leader {
             let base = self.base(&view);
             let pins = self.pins.borrow_and_update().clone();
             let (overdue, mut patience) = prepared.judge(&base, decided_at, self.options.prepare);
-            let lost = count_lost(&self.lost.borrow_and_update(), &view.sessions);
+            let lost = count_lost(&self.sight.borrow_and_update(), &view.sessions);
             let facts = self.facts(&view, (&overdue, &lost), &pins);
             told.decided(&base, facts, decided_at);
             let next = plan_document(&base, facts);
@@ -249,7 +255,7 @@ impl Leader {
                 if let Some(news) = difference(&view, decided) {
                     return Ok(news);
                 }
-                if !self.lost.borrow().is_empty() && view.fenced != decided.fenced {
+                if !self.sight.borrow().lost.is_empty() && view.fenced != decided.fenced {
                     return Ok(News::Urgent);
                 }
                 view.costs != decided.costs
@@ -263,7 +269,7 @@ impl Leader {
             tokio::select! {
                 changed = self.view.changed() => changed?,
                 changed = self.pins.changed() => return changed.map(|()| News::Ordinary),
-                changed = self.lost.changed() => return changed.map(|()| News::Urgent),
+                changed = self.sight.changed() => return changed.map(|()| News::Urgent),
                 () = sleep_until(at), if due.is_some() => return Ok(News::Urgent),
             }
         }
@@ -318,7 +324,7 @@ impl Leader {
         compared.extend(
             next.document
                 .newly_doubted(&self.base(view))
-                .map(|epoch| Compare::create_revision(self.keys.write(&Key::Fenced(epoch)), CompareOp::Greater, 0)),
+                .map(|epoch| Compare::value(self.keys.write(&Key::Fenced(epoch)), CompareOp::Equal, FENCED)),
         );
         let txn = Txn::new()
             .when(compared)
@@ -384,6 +390,14 @@ impl Leader {
 fn is_over(view: &View, term: Term) -> bool {
     let revision = i64::try_from(term.0).unwrap_or(i64::MAX);
     view.revision >= revision && view.leader.is_none_or(|(_, current)| current != term)
+}
+
+/// Returns when somebody else leads than `known`, or nobody.
+async fn other_leader(
+    mut view: watch::Receiver<View>,
+    known: Option<(Session, Term)>,
+) -> Result<(), watch::error::RecvError> {
+    view.wait_for(|view| view.leader != known).await.map(drop)
 }
 
 /// What is new of what does not bear waiting for a measure of costs.

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::assignment::{Assignment, Demand, Placed, assign_demands};
 use crate::etcd::document::{Document, Entry, Leaving, Session};
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId};
+use crate::links::Sight;
 use sizes::Sizes;
 
 /// Owners replaced in one write although they may be at work: etcd compares no more
@@ -62,10 +63,12 @@ pub(crate) struct Facts<'a> {
 }
 
 /// Of replicas that were lost sight of, those that it counts for: none when they are
-/// more than half.
-pub(crate) fn count_lost(lost: &BTreeSet<ReplicaId>, sessions: &Sessions) -> BTreeSet<ReplicaId> {
-    let there: BTreeSet<ReplicaId> = lost.iter().filter(|name| sessions.contains_key(*name)).cloned().collect();
-    if there.len() * 2 <= sessions.len() { there } else { BTreeSet::new() }
+/// more than half, together with those to which the link is broken at the moment.
+pub(crate) fn count_lost(sight: &Sight, sessions: &Sessions) -> BTreeSet<ReplicaId> {
+    let there =
+        |names: &BTreeSet<ReplicaId>| names.iter().filter(|name| sessions.contains_key(*name)).cloned().collect();
+    let (lost, broken): (BTreeSet<_>, BTreeSet<_>) = (there(&sight.lost), there(&sight.broken));
+    if lost.union(&broken).count() * 2 <= sessions.len() { lost } else { BTreeSet::new() }
 }
 
 /// What is stored next, at once.
@@ -98,14 +101,14 @@ pub(crate) fn step(document: &Document, facts: Facts<'_>, wanted: &BTreeMap<&Ent
     for (entity, entry) in document.entries.iter().filter(|(_, entry)| !facts.has_ended(entry)) {
         let target = target(entity);
         let is_elsewhere = target.is_some_and(|target| *target != entry.replica);
-        if facts.may_be_replaced(entry) && is_elsewhere && replaced < REPLACED {
+        if facts.may_be_replaced(entity, entry) && is_elsewhere && replaced < REPLACED {
             replaced += 1;
             next.doubt(entity, entry);
             continue;
         }
         // Asking an owner to leave who is out of sight would only mean that it must,
         // should it come back.
-        let stays = facts.lost.contains(&entry.replica) && entry.leaving.is_none();
+        let stays = facts.is_out_of_sight(entry) && entry.leaving.is_none() && target.is_some();
         let target = if stays { Some(&entry.replica) } else { target };
         next.entries.insert(entity.clone(), facts.follow(entry, target));
     }
@@ -152,8 +155,15 @@ impl Facts<'_> {
     }
 
     /// Whether nobody need wait until the owner has stopped.
-    fn may_be_replaced(&self, entry: &Entry) -> bool {
-        self.lost.contains(&entry.replica) && self.fenced.contains(&entry.epoch)
+    fn may_be_replaced(&self, entity: &EntityId, entry: &Entry) -> bool {
+        let is_slice = matches!(entity, EntityId::ClusterSlice { .. });
+        is_slice && self.lost.contains(&entry.replica) && self.fenced.contains(&entry.epoch)
+    }
+
+    /// Whether the owner was lost sight of. One that drains sees to itself.
+    fn is_out_of_sight(&self, entry: &Entry) -> bool {
+        let drains = self.sessions.get(&entry.replica).is_some_and(|(_, replica)| replica.weight == 0);
+        self.lost.contains(&entry.replica) && !drains
     }
 
     /// Those replaced before who may still be at work.

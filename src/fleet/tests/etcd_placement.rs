@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use argosy_fleet::{
     Assignment, Cost, Directory, EntityId, Epoch, Error, Leadership, Location, Membership, Placement, PlacementStore,
-    Term, assign_entities,
+    ReplicaId, Sight, Term, assign_entities,
 };
 use argosy_tests::{Etcd as Cluster, eventually};
 use rand::rngs::StdRng;
@@ -320,7 +320,7 @@ async fn of_a_lost_replica_what_is_fenced_is_taken_at_once_and_it_hears_of_it() 
     let session_lasts = ownership.lease().clone();
     let name = workers[lost].fleet.me().id.clone();
     let others: Vec<&Worker> = workers.iter().filter(|worker| worker.fleet.me().id != name).collect();
-    others.iter().for_each(|worker| worker.fleet.report_lost([name.clone()].into()));
+    others.iter().for_each(|worker| worker.fleet.report_sight(lost_sight_of(&name)));
 
     let next = eventually(PATIENCE, || async {
         let owned = others.iter().find_map(|worker| worker.fleet.ownership(fenced[0]));
@@ -336,6 +336,10 @@ async fn of_a_lost_replica_what_is_fenced_is_taken_at_once_and_it_hears_of_it() 
     let alone = next.succession().unfenced();
     timeout(PATIENCE, alone).await.expect("it is alone");
 
-    others.iter().for_each(|worker| worker.fleet.report_lost([].into()));
+    others.iter().for_each(|worker| worker.fleet.report_sight(Sight::default()));
     until_all_owned(&workers.iter().collect::<Vec<_>>(), &entities).await;
+}
+
+fn lost_sight_of(name: &ReplicaId) -> Sight {
+    Sight { lost: [name.clone()].into(), ..Sight::default() }
 }

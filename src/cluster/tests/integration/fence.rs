@@ -104,14 +104,14 @@ async fn refused_after(old: &Bench, namespace: &str, started: Instant) -> Durati
 async fn a_token_of_an_earlier_epoch_is_refused_ten_seconds_after_a_takeover() {
     let scene = scene("fence-token", "cluster-admin").await;
     let old = scene.fence(FenceWish::Auto, 7).await;
-    let grant = old.issue(None, 1).await.expect("is granted");
+    let grant = old.issue(None, 1).await.expect("is granted").grant;
     assert_eq!(grant.kind, FenceKind::Token);
     let working = bench_of(scene.working(&old, &grant).await);
     working.applier.apply(&ApplyTask::new(&config_map(scene.name, "contended", "", json!({})))).await.expect("works");
 
     let new = scene.fence(FenceWish::Auto, 8).await;
     let started = Instant::now();
-    let next = new.issue(None, 1).await.expect("is granted");
+    let next = new.issue(None, 1).await.expect("is granted").grant;
     let took = started.elapsed();
     let refused = refused_after(&working, scene.name, started).await;
     println!("token: taken over in {took:?}, the old owner's writes refused after {refused:?}");
@@ -136,7 +136,7 @@ async fn a_token_of_an_earlier_epoch_is_refused_ten_seconds_after_a_takeover() {
 async fn a_subject_of_an_earlier_epoch_is_refused_within_moments_of_a_takeover() {
     let scene = scene("fence-binding", "cluster-admin").await;
     let old = scene.fence(FenceWish::Binding, 17).await;
-    let grant = old.issue(None, 1).await.expect("is granted");
+    let grant = old.issue(None, 1).await.expect("is granted").grant;
     assert_eq!(grant.kind, FenceKind::Binding);
     let working = bench_of(scene.working(&old, &grant).await);
     working.applier.apply(&ApplyTask::new(&config_map(scene.name, "contended", "", json!({})))).await.expect("works");
@@ -144,10 +144,16 @@ async fn a_subject_of_an_earlier_epoch_is_refused_within_moments_of_a_takeover()
     let new = scene.fence(FenceWish::Binding, 18).await;
     let started = Instant::now();
     let (next, refused) = tokio::join!(new.issue(None, 1), refused_after(&working, scene.name, started));
-    let next = next.expect("is granted");
+    let argosy_cluster::Issued { grant: next, is_proven } = next.expect("is granted");
+    assert!(is_proven, "no proof that the earlier owner is refused");
     println!("binding: taken over after {:?}, the old owner's writes refused after {refused:?}", next.issued - started);
     assert!(refused < Duration::from_secs(1), "{refused:?}");
     assert!(matches!(old.issue(None, 2).await, Err(FenceError::Superseded(18))));
+    assert_eq!(scene.bindings(17).await, 0, "something was made again");
+    eventually("nothing of the earlier owner to be left", || async {
+        scene.things().await.iter().all(|name| !name.contains("-0-1-17")).then_some(())
+    })
+    .await;
     let working = bench_of(scene.working(&new, &next).await);
     working.applier.apply(&ApplyTask::new(&config_map(scene.name, "mine", "", json!({})))).await.expect("works");
 
@@ -214,7 +220,7 @@ async fn where_rights_are_missing_the_lease_stands_alone_and_it_is_said_why() {
     let choice = scene.choice(FenceWish::Binding).await;
     assert_eq!((choice.kind, choice.is_short), (FenceKind::Token, true));
     let fence = scene.fence(FenceWish::Binding, 1).await;
-    let grant = fence.issue(None, 1).await.expect("is granted");
+    let grant = fence.issue(None, 1).await.expect("is granted").grant;
     assert!(scene.prover().await.accepts(&grant.token).await.expect("answers"));
 
     // Somebody who is no service account.
@@ -226,7 +232,7 @@ async fn where_rights_are_missing_the_lease_stands_alone_and_it_is_said_why() {
 async fn credentials_are_exchanged_under_load_and_nothing_fails_or_is_listed_again() {
     let scene = scene("fence-load", "cluster-admin").await;
     let fence = scene.fence(FenceWish::Auto, 1).await;
-    let mut grant = fence.issue(None, 1).await.expect("is granted");
+    let mut grant = fence.issue(None, 1).await.expect("is granted").grant;
     let bench = Arc::new(bench_of(scene.working(&fence, &grant).await));
     bench.live.manage([GroupKind::new("", "ConfigMap")]);
     bench.synced().await;
@@ -250,7 +256,7 @@ async fn credentials_are_exchanged_under_load_and_nothing_fails_or_is_listed_aga
     let listed = bench.live.stats().events;
     let objects = bench.live.stats().objects as u64;
     for serial in [2, 3] {
-        let next = fence.issue(Some(&grant), serial).await.expect("is granted");
+        let next = fence.issue(Some(&grant), serial).await.expect("is granted").grant;
         let config = scene.declared.with_token(&next.token).expect("forms a credential");
         let draining = if serial == 2 {
             bench.connection.swap(&config).await.expect("is proven")
@@ -289,7 +295,7 @@ async fn credentials_are_exchanged_under_load_and_nothing_fails_or_is_listed_aga
 async fn a_request_that_is_refused_is_repeated_with_the_credential_that_replaces_the_refused_one() {
     let scene = scene("fence-retry", "cluster-admin").await;
     let fence = scene.fence(FenceWish::Auto, 1).await;
-    let grant = fence.issue(None, 1).await.expect("is granted");
+    let grant = fence.issue(None, 1).await.expect("is granted").grant;
     let working = scene.working(&fence, &grant).await;
     // Nobody sees to a new one: the refusal is the answer.
     fence.retire(&grant, None, &scene.prover().await).await.expect("is refused");
@@ -300,7 +306,7 @@ async fn a_request_that_is_refused_is_repeated_with_the_credential_that_replaces
         let (working, declared) = (working.clone(), scene.declared.clone());
         async move {
             refusals.wait_for(Option::is_some).await.expect("is told");
-            let next = fence.issue(None, 2).await.expect("is granted");
+            let next = fence.issue(None, 2).await.expect("is granted").grant;
             working.swap(&declared.with_token(&next.token).expect("forms a credential")).await.expect("is proven");
             refusals
         }

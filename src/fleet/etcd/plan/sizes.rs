@@ -37,7 +37,7 @@ impl Sizes {
     pub(super) fn decide(document: &Document, facts: Facts<'_>) -> Self {
         let mut sizes = Self::standing(document, facts);
         sizes.drop_strays(facts);
-        let replicas = facts.sessions.values().filter(|(_, replica)| replica.weight > 0).count() as u64;
+        let replicas = facts.replicas().filter(|replica| replica.weight > 0).count() as u64;
         // With nobody to share with nothing is gained.
         if replicas < 2 {
             return sizes;
@@ -97,13 +97,14 @@ impl Sizes {
     }
 
     /// What a cluster costs in all; `None` while one of its slices is on the move, or
-    /// was taken from somebody who may still be at work, or has not been measured.
+    /// out of sight, or was taken from somebody who may still be at work, or has not been measured.
     fn settled_cost(&self, document: &Document, facts: Facts<'_>, server: &Arc<str>) -> Option<Cost> {
         if document.doubted.contains_key(server) {
             return None;
         }
         let of = self.of(server);
-        let is_settled = |entry: &Entry| entry.leaving.is_none() && entry.coming.is_none();
+        let is_settled =
+            |entry: &Entry| entry.leaving.is_none() && entry.coming.is_none() && !facts.lost.contains(&entry.replica);
         let mut standing = document.slices_of(server);
         if !standing.all(|(entity, entry)| is_settled(entry) && is_slice_of(entity, of)) {
             return None;

@@ -266,11 +266,23 @@ fn a_cluster_that_is_doubted_keeps_its_size() {
 #[test]
 fn who_has_lost_sight_of_more_than_half_says_more_about_itself() {
     let fleet = Fleet::new(4, &[]);
-    let lost = |count: u32| Fleet::new(count, &[]).sessions.into_keys().collect::<BTreeSet<_>>();
-    assert_eq!(count_lost(&lost(2), &fleet.sessions), lost(2));
-    assert!(count_lost(&lost(3), &fleet.sessions).is_empty());
+    let names = |count: u32| Fleet::new(count, &[]).sessions.into_keys().collect::<BTreeSet<_>>();
+    let count = |lost, broken| count_lost(&Sight { lost, broken }, &fleet.sessions);
+    assert_eq!(count(names(2), names(1)), names(2));
+    assert!(count(names(3), names(0)).is_empty());
+    assert!(count(names(1), names(3)).is_empty(), "the others may turn out to be lost as well");
     let strangers = BTreeSet::from([ReplicaId::new("gone"), ReplicaId::new("replica-0")]);
-    assert_eq!(count_lost(&strangers, &fleet.sessions), lost(1));
+    assert_eq!(count(strangers, names(0)), names(1));
+}
+
+#[test]
+fn who_drains_gives_its_clusters_away_though_it_is_out_of_sight() {
+    let (mut fleet, lost, _) = with_one_lost();
+    if let Some((_, replica)) = fleet.sessions.get_mut(&lost) {
+        replica.weight = 0;
+    }
+    fleet.settle();
+    assert!(fleet.owners().values().all(|owner| *owner != lost));
 }
 
 #[test]

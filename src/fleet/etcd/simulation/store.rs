@@ -44,6 +44,7 @@ pub(super) struct Store {
     acknowledged_by: BTreeMap<Epoch, Session>,
     prepared_by: BTreeMap<Epoch, Session>,
     fenced_by: BTreeMap<Epoch, Session>,
+    unfenced: BTreeSet<Epoch>,
     /// Whether it is not compared that who is replaced early is fenced.
     pub(super) is_careless: bool,
     next_session: i64,
@@ -148,7 +149,12 @@ impl Store {
     }
 
     pub(super) fn fence(&mut self, session: Session, epoch: Epoch, stands: bool) {
-        if self.leases.contains_key(&session) && self.now.fenced.contains(&epoch) != stands {
+        // What was taken back is not told again, however late the request.
+        let is_late = stands && self.unfenced.contains(&epoch);
+        if !stands {
+            self.unfenced.insert(epoch);
+        }
+        if self.leases.contains_key(&session) && self.now.fenced.contains(&epoch) != stands && !is_late {
             self.fenced_by.insert(epoch, session);
             self.change(Change::Fenced(epoch, stands));
         }

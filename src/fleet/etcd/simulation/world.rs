@@ -13,6 +13,7 @@ use crate::etcd::owner::{Duty, Owner};
 use crate::etcd::plan::{Facts, Next, count_lost, plan_document};
 use crate::etcd::prepare::coming_to;
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
+use crate::links::Sight;
 use crate::slices::Slice;
 
 const REPLICAS: usize = 4;
@@ -432,11 +433,7 @@ impl World {
             way.has = Some(way.wish);
         }
         for request in requests {
-            match request {
-                Request::Unfence { .. } => self.send(index, request),
-                // Written in this order, so before anything is taken back.
-                request => self.serve(request, true),
-            }
+            self.send(index, request);
         }
     }
 
@@ -463,7 +460,7 @@ impl World {
         let lost = self.lost_to(index);
         let before = std::mem::replace(&mut self.nodes[index].lost, lost.clone());
         let known = &self.nodes[index].known;
-        let lost = count_lost(&lost, &known.sessions);
+        let lost = count_lost(&Sight { lost, ..Sight::default() }, &known.sessions);
         match &known.leader {
             Some((leader, _, term)) if lost.contains(leader) && !before.contains(leader) => {
                 let term = *term;
