@@ -7,10 +7,11 @@
 //! settings may have changed, that the cluster refuses the credential, and that
 //! the slice is let go.
 //!
-//! What is declared is read with as it is. Where the cluster lets it, an owner's credential exists for this owner's epoch alone
-//! (`argosy_cluster::fence`), and is exchanged after a part of its life
-//! ([`rotation`]): made, proven, promoted in the place of the one before, which
-//! is removed once nothing is sent with it, and proven to be refused.
+//! What is declared is read with as it is. Where the cluster lets it, an owner's
+//! credential exists for this owner's epoch alone (`argosy_cluster::fence`), and is
+//! exchanged after a part of its life ([`rotation`]): made, proven, promoted in the
+//! place of the one before, which is removed once nothing is sent with it, and
+//! proven to be refused.
 //!
 //! Promises. A new credential is proven before the old one is let go; one that
 //! does not work leaves the old one in place and is reported. A cluster that is

@@ -52,8 +52,10 @@ pub struct LinkService {
 /// How it stands between this replica and another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// There was none yet, or it ended in order.
+    /// There is none yet, or it ended in order.
     Unknown,
+    /// There was none yet, and the first try has failed.
+    Unreached,
     /// The replica is there.
     Stands,
     /// It has just broken, and is tried again.
@@ -69,6 +71,8 @@ pub struct Sight {
     pub lost: BTreeSet<ReplicaId>,
     /// Replicas of which that may turn out in a moment.
     pub broken: BTreeSet<ReplicaId>,
+    /// Replicas that never were there for this one: gone before it came, perhaps.
+    pub unreached: BTreeSet<ReplicaId>,
 }
 
 /// Why there is no link.
@@ -90,7 +94,7 @@ impl Sight {
     /// What links say.
     pub fn of(links: &BTreeMap<ReplicaId, Link>) -> Self {
         let those = |wanted| links.iter().filter(|(_, link)| **link == wanted).map(|(name, _)| name.clone()).collect();
-        Self { lost: those(Link::Lost), broken: those(Link::Broken) }
+        Self { lost: those(Link::Lost), broken: those(Link::Broken), unreached: those(Link::Unreached) }
     }
 }
 
@@ -160,11 +164,12 @@ async fn keep(
             states.insert(replica.id.clone(), link);
         });
     };
-    let (mut stood, mut was_lost) = (false, false);
+    let (mut stood, mut was_lost, mut is_new) = (false, false, true);
     loop {
         match timeout(LINKED, open(&me, &replica, tls.clone())).await.unwrap_or(Err(LinkError::Timeout)) {
             Ok(mut held) => {
                 set(Link::Stands);
+                is_new = false;
                 let since = Instant::now();
                 match held.message().await {
                     // It said nothing more: it ends in order.
@@ -188,6 +193,9 @@ async fn keep(
                 set(Link::Lost);
             }
             Err(error) => {
+                if is_new {
+                    set(Link::Unreached);
+                }
                 tracing::debug!(replica = %replica.id, error = report(&error), "another replica cannot be reached");
             }
         }

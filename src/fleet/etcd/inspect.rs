@@ -25,7 +25,8 @@ fn report(view: &View) -> PlacementReport {
     let View { sessions, costs, released, ready, fenced, .. } = view;
     let (worth_splitting, lost) = (Cost::default(), BTreeSet::new());
     let (overdue, pins, lost) = (&overdue, &pins, &lost);
-    let facts = Facts { sessions, costs, released, ready, overdue, lost, fenced, pins, worth_splitting };
+    let avoided = lost;
+    let facts = Facts { sessions, costs, released, ready, overdue, lost, avoided, fenced, pins, worth_splitting };
     let demands = demands(&document, facts);
     let is_there = |entry: &crate::etcd::document::Entry| {
         sessions.get(&entry.replica).is_some_and(|(session, _)| *session == entry.session)

@@ -22,7 +22,7 @@ use crate::etcd::document::{Document, DocumentError, Session};
 use crate::etcd::keys::{FENCED, Key, Keys};
 use crate::etcd::options::EtcdOptions;
 use crate::etcd::patience::Patience;
-use crate::etcd::plan::{Facts, Next, count_lost, plan_document, step};
+use crate::etcd::plan::{Facts, Next, OutOfSight, out_of_sight, plan_document, step};
 use crate::etcd::session::Stay;
 use crate::etcd::trouble::Trouble;
 use crate::etcd::view::{View, term};
@@ -115,14 +115,18 @@ impl Leader {
             trouble.on_success();
             tracing::info!(%term, replica = %self.options.me.id, "this replica leads the fleet");
             self.leading.send_replace(Some(term));
-            tokio::select! {
-                () = stay.lease.ended() => {}
-                _ = stands.wait_for(|stands| !*stands) => {}
-                () = self.clone().lead(term) => {}
-            }
+            let is_deposed = tokio::select! {
+                () = stay.lease.ended() => false,
+                _ = stands.wait_for(|stands| !*stands) => false,
+                () = self.clone().lead(term) => true,
+            };
             self.leading.send_replace(None);
             told::deposed();
             tracing::info!(%term, "this replica leads no longer");
+            if is_deposed {
+                // Whoever had a reason for that goes first.
+                sleep(PAUSE * 2).await;
+            }
         }
     }
 
@@ -161,7 +165,7 @@ impl Leader {
     async fn depose_lost(&mut self) -> Result<(), CallError> {
         let view = self.view.borrow().clone();
         let Some((session, term)) = view.leader else { return Ok(()) };
-        let lost = count_lost(&self.sight.borrow_and_update(), &view.sessions);
+        let OutOfSight { lost, .. } = out_of_sight(&self.sight.borrow_and_update(), &view.sessions);
         let is_leader = |name: &&ReplicaId| view.sessions.get(*name).is_some_and(|(known, _)| *known == session);
         let lost = lost.iter().find(is_leader);
         let (_, was_lost) = *self.seen.get_or_insert((term, lost.is_some()));
@@ -214,8 +218,8 @@ impl Leader {
             let base = self.base(&view);
             let pins = self.pins.borrow_and_update().clone();
             let (overdue, mut patience) = prepared.judge(&base, decided_at, self.options.prepare);
-            let lost = count_lost(&self.sight.borrow_and_update(), &view.sessions);
-            let facts = self.facts(&view, (&overdue, &lost), &pins);
+            let sight = out_of_sight(&self.sight.borrow_and_update(), &view.sessions);
+            let facts = self.facts(&view, (&overdue, &sight), &pins);
             told.decided(&base, facts, decided_at);
             let next = plan_document(&base, facts);
             if next.document != base || !next.costs.is_empty() || view.stored == 0 {
@@ -292,12 +296,13 @@ impl Leader {
     fn facts<'a>(
         &self,
         view: &'a View,
-        (overdue, lost): (&'a BTreeSet<Epoch>, &'a BTreeSet<ReplicaId>),
+        (overdue, sight): (&'a BTreeSet<Epoch>, &'a OutOfSight),
         pins: &'a Pins,
     ) -> Facts<'a> {
         let View { sessions, costs, released, ready, fenced, .. } = view;
         let worth_splitting = self.options.worth_splitting;
-        Facts { sessions, costs, released, ready, overdue, lost, fenced, pins, worth_splitting }
+        let OutOfSight { lost, avoided } = sight;
+        Facts { sessions, costs, released, ready, overdue, lost, avoided, fenced, pins, worth_splitting }
     }
 
     fn base(&self, view: &View) -> Document {
@@ -360,8 +365,8 @@ impl Leader {
             }
             let targets: BTreeMap<&EntityId, &ReplicaId> =
                 wanted.iter().map(|(entity, placed)| (entity, &placed.replica)).collect();
-            let (overdue, lost, pins) = (BTreeSet::new(), BTreeSet::new(), self.pins.borrow().clone());
-            let document = step(&base, self.facts(&view, (&overdue, &lost), &pins), &targets);
+            let (overdue, sight, pins) = (BTreeSet::new(), OutOfSight::default(), self.pins.borrow().clone());
+            let document = step(&base, self.facts(&view, (&overdue, &sight), &pins), &targets);
             match self.put(term, &view, &Next { document, costs: Vec::new() }).await {
                 Ok(Stored::At(revision)) => {
                     self.clone().see(revision).await;

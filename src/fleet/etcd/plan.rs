@@ -54,6 +54,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) overdue: &'a BTreeSet<Epoch>,
     /// Replicas that the leader has lost sight of, though their sessions last.
     pub(crate) lost: &'a BTreeSet<ReplicaId>,
+    /// Those, and others that are given nothing for the same reason.
+    pub(crate) avoided: &'a BTreeSet<ReplicaId>,
     /// Epochs whose owners the cluster refuses once somebody has taken over.
     pub(crate) fenced: &'a BTreeSet<Epoch>,
     /// Clusters that are pinned to a shard.
@@ -62,13 +64,26 @@ pub(crate) struct Facts<'a> {
     pub(crate) worth_splitting: Cost,
 }
 
+/// Who is out of sight so that it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OutOfSight {
+    pub(crate) lost: BTreeSet<ReplicaId>,
+    /// Those, and who never was in sight: it may have died before. That alone means
+    /// nothing, for replicas need not reach each other to share clusters.
+    pub(crate) avoided: BTreeSet<ReplicaId>,
+}
+
 /// Of replicas that were lost sight of, those that it counts for: none when they are
 /// more than half, together with those to which the link is broken at the moment.
-pub(crate) fn count_lost(sight: &Sight, sessions: &Sessions) -> BTreeSet<ReplicaId> {
+pub(crate) fn out_of_sight(sight: &Sight, sessions: &Sessions) -> OutOfSight {
     let there =
         |names: &BTreeSet<ReplicaId>| names.iter().filter(|name| sessions.contains_key(*name)).cloned().collect();
     let (lost, broken): (BTreeSet<_>, BTreeSet<_>) = (there(&sight.lost), there(&sight.broken));
-    if lost.union(&broken).count() * 2 <= sessions.len() { lost } else { BTreeSet::new() }
+    if lost.is_empty() || lost.union(&broken).count() * 2 > sessions.len() {
+        return OutOfSight::default();
+    }
+    let avoided = &lost | &there(&sight.unreached);
+    OutOfSight { lost, avoided }
 }
 
 /// What is stored next, at once.
@@ -108,7 +123,7 @@ pub(crate) fn step(document: &Document, facts: Facts<'_>, wanted: &BTreeMap<&Ent
         }
         // Asking an owner to leave who is out of sight would only mean that it must,
         // should it come back.
-        let stays = facts.is_out_of_sight(entry) && entry.leaving.is_none() && target.is_some();
+        let stays = facts.stays(&next, entity, entry) && entry.leaving.is_none() && target.is_some();
         let target = if stays { Some(&entry.replica) } else { target };
         next.entries.insert(entity.clone(), facts.follow(entry, target));
     }
@@ -148,7 +163,7 @@ fn standing(document: &Document, facts: Facts<'_>) -> Assignment {
 impl Facts<'_> {
     /// What there is to place on: what is out of sight gets nothing.
     fn replicas(&self) -> impl Iterator<Item = Replica> {
-        self.sessions.values().map(|(_, replica)| match self.lost.contains(&replica.id) {
+        self.sessions.values().map(|(_, replica)| match self.avoided.contains(&replica.id) {
             true => Replica { weight: 0, ..replica.clone() },
             false => replica.clone(),
         })
@@ -160,10 +175,16 @@ impl Facts<'_> {
         is_slice && self.lost.contains(&entry.replica) && self.fenced.contains(&entry.epoch)
     }
 
-    /// Whether the owner was lost sight of. One that drains sees to itself.
-    fn is_out_of_sight(&self, entry: &Entry) -> bool {
+    /// Whether an entry stays where it is for now: its owner is out of sight, or nobody
+    /// could follow on it soon, because somebody before it may be at work. One that
+    /// drains sees to itself.
+    fn stays(&self, document: &Document, entity: &EntityId, entry: &Entry) -> bool {
         let drains = self.sessions.get(&entry.replica).is_some_and(|(_, replica)| replica.weight == 0);
-        self.lost.contains(&entry.replica) && !drains
+        let is_doubted = match entity {
+            EntityId::ClusterSlice { server, .. } => document.is_doubted(server, entry.epoch),
+            EntityId::Repository { .. } => false,
+        };
+        (self.avoided.contains(&entry.replica) || is_doubted) && !drains
     }
 
     /// Those replaced before who may still be at work.

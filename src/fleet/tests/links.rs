@@ -99,7 +99,7 @@ async fn a_replica_whose_link_breaks_is_lost_and_one_that_ends_in_order_is_not()
         let seen = timeout(PATIENCE, links.wait_for(is_so)).await;
         assert!(seen.is_ok(), "not {wanted:?}");
     };
-    until(&[("crashes", Link::Stands), ("ends", Link::Stands), ("absent", Link::Unknown)]).await;
+    until(&[("crashes", Link::Stands), ("ends", Link::Stands), ("absent", Link::Unreached)]).await;
 
     crashes.crash();
     until(&[("crashes", Link::Lost), ("ends", Link::Stands)]).await;

@@ -14,6 +14,7 @@ struct Fleet {
     pins: BTreeMap<Arc<str>, u32>,
     ready: bool,
     lost: BTreeSet<ReplicaId>,
+    unreached: BTreeSet<ReplicaId>,
     fenced: BTreeSet<Epoch>,
 }
 
@@ -31,6 +32,7 @@ impl Fleet {
             pins: BTreeMap::new(),
             ready: true,
             lost: BTreeSet::new(),
+            unreached: BTreeSet::new(),
             fenced: BTreeSet::new(),
         }
     }
@@ -48,6 +50,7 @@ impl Fleet {
             ready: &ready,
             overdue: &BTreeSet::new(),
             lost: &self.lost,
+            avoided: &(&self.lost | &self.unreached),
             fenced: &self.fenced,
             pins: &self.pins,
             worth_splitting: Cost(50_000),
@@ -230,6 +233,7 @@ fn of_a_lost_replica_only_what_is_fenced_is_given_on_and_remembered_as_doubted()
         ready: &ready,
         overdue: &overdue,
         lost: &lost,
+        avoided: &lost,
         fenced: &fleet.fenced,
         pins: &pins,
         worth_splitting: Cost(50_000),
@@ -267,12 +271,41 @@ fn a_cluster_that_is_doubted_keeps_its_size() {
 fn who_has_lost_sight_of_more_than_half_says_more_about_itself() {
     let fleet = Fleet::new(4, &[]);
     let names = |count: u32| Fleet::new(count, &[]).sessions.into_keys().collect::<BTreeSet<_>>();
-    let count = |lost, broken| count_lost(&Sight { lost, broken }, &fleet.sessions);
+    let count = |lost, broken| {
+        let sight = Sight { lost, broken, unreached: [ReplicaId::new("replica-3")].into() };
+        let OutOfSight { lost, avoided } = out_of_sight(&sight, &fleet.sessions);
+        let is_avoided = avoided.contains(&ReplicaId::new("replica-3"));
+        assert_eq!(is_avoided, !lost.is_empty(), "who was never seen is avoided when others are lost, and not else");
+        lost
+    };
     assert_eq!(count(names(2), names(1)), names(2));
     assert!(count(names(3), names(0)).is_empty());
     assert!(count(names(1), names(3)).is_empty(), "the others may turn out to be lost as well");
+    assert!(count(names(0), names(1)).is_empty());
     let strangers = BTreeSet::from([ReplicaId::new("gone"), ReplicaId::new("replica-0")]);
     assert_eq!(count(strangers, names(0)), names(1));
+}
+
+#[test]
+fn what_is_taken_early_does_not_go_to_who_was_never_seen_and_stays_until_nobody_is_doubted() {
+    let (mut fleet, lost, had) = with_one_lost();
+    let unseen = ReplicaId::new("replica-2");
+    fleet.unreached = BTreeSet::from([unseen.clone()]);
+    fleet.fenced = had.values().map(|entry| entry.epoch).collect();
+    let before = fleet.owners();
+    fleet.settle();
+    let takes = |fleet: &Fleet, name: &ReplicaId| fleet.owners().values().filter(|owner| *owner == name).count();
+    assert_eq!(takes(&fleet, &unseen), before.values().filter(|owner| **owner == unseen).count());
+    assert!(fleet.owners().values().all(|owner| *owner != lost));
+    // All is seen again: what was taken stays where it is while somebody else may believe to have it.
+    let taken = fleet.owners();
+    (fleet.lost, fleet.unreached) = Default::default();
+    fleet.settle();
+    let stays = |(entity, _): &(&EntityId, &Entry)| fleet.owners()[*entity] == taken[*entity];
+    assert!(had.iter().all(|one| stays(&one)));
+    fleet.sessions.remove(&lost);
+    fleet.settle();
+    assert!(takes(&fleet, &unseen) > before.values().filter(|owner| **owner == unseen).count());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::store::{Change, Known, LEASE, Store};
 use super::target::{Kind, Targets};
 use crate::etcd::document::Session;
 use crate::etcd::owner::{Duty, Owner};
-use crate::etcd::plan::{Facts, Next, count_lost, plan_document};
+use crate::etcd::plan::{Facts, Next, OutOfSight, out_of_sight, plan_document};
 use crate::etcd::prepare::coming_to;
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 use crate::links::Sight;
@@ -460,7 +460,7 @@ impl World {
         let lost = self.lost_to(index);
         let before = std::mem::replace(&mut self.nodes[index].lost, lost.clone());
         let known = &self.nodes[index].known;
-        let lost = count_lost(&Sight { lost, ..Sight::default() }, &known.sessions);
+        let OutOfSight { lost, avoided } = out_of_sight(&Sight { lost, ..Sight::default() }, &known.sessions);
         match &known.leader {
             Some((leader, _, term)) if lost.contains(leader) && !before.contains(leader) => {
                 let term = *term;
@@ -476,8 +476,9 @@ impl World {
                 let (pins, worth_splitting) = (&self.pins, Cost(50_000));
                 let all = known.document.entries.values().map(|entry| entry.epoch).collect();
                 let fenced = if self.store.is_careless { &all } else { &known.fenced };
-                let (overdue, lost) = (&overdue, &lost);
-                let facts = Facts { sessions, costs, released, ready, overdue, lost, fenced, pins, worth_splitting };
+                let (overdue, lost, avoided) = (&overdue, &lost, &avoided);
+                let facts =
+                    Facts { sessions, costs, released, ready, overdue, lost, avoided, fenced, pins, worth_splitting };
                 let next = plan_document(&known.document, facts);
                 if next.document != *known.document || !next.costs.is_empty() {
                     let (term, seen) = (*term, known.stored);
