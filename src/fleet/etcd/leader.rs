@@ -5,30 +5,32 @@
 //! replaces, so that a leader that was deposed, or has not seen the latest,
 //! writes nothing.
 
+mod election;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{Client, Compare, CompareOp, Txn, TxnOp, TxnResponse};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::assignment::Assignment;
 use crate::error::{Error, report};
 use crate::etcd::connection::{CallError, Connection};
-use crate::etcd::document::{Document, DocumentError, Session};
+use crate::etcd::document::{Document, DocumentError};
 use crate::etcd::keys::{FENCED, Key, Keys};
 use crate::etcd::options::EtcdOptions;
 use crate::etcd::patience::Patience;
 use crate::etcd::plan::{Facts, Next, OutOfSight, out_of_sight, plan_document, step};
 use crate::etcd::session::Stay;
 use crate::etcd::trouble::Trouble;
-use crate::etcd::view::{View, term};
+use crate::etcd::view::View;
 use crate::id::{EntityId, Epoch, ReplicaId, Term};
 use crate::links::Sight;
 use crate::placement::Pins;
+use election::leader_of;
 use told::Told;
 
 /// Largest assignment that is written. etcd refuses requests above 1.5 MiB.
@@ -130,69 +132,6 @@ impl Leader {
         }
     }
 
-    /// Waits until there is no leader and becomes it.
-    async fn elect(&mut self, session: Session) -> Result<Term, CallError> {
-        let me = self.options.me.id.clone();
-        loop {
-            // A view from before this stay says nothing of the present.
-            let is_ours = |view: &View| view.sessions.get(&me).is_some_and(|(known, _)| *known == session);
-            let is_free = |view: &View| view.leader.is_none_or(|(leader, _)| leader == session);
-            self.depose_lost().await?;
-            let mut view = self.view.clone();
-            let elsewhere = view.borrow_and_update().leader;
-            let leader = tokio::select! {
-                seen = view.wait_for(|view| is_ours(view) && is_free(view)) => seen.map(|view| Some(view.leader)),
-                changed = self.sight.changed() => changed.map(|()| None),
-                changed = other_leader(self.view.clone(), elsewhere) => changed.map(|()| None),
-            };
-            let Ok(leader) = leader else { std::future::pending().await };
-            let Some(leader) = leader else { continue };
-            // Elected already, by a request whose answer was lost.
-            if let Some((_, term)) = leader {
-                return Ok(term);
-            }
-            if let Some(term) = self.create(session).await? {
-                return Ok(term);
-            }
-            // Somebody was faster, and the view will say who.
-            sleep(PAUSE / 5).await;
-        }
-    }
-
-    /// Ends the term of a leader that this replica has lost sight of, so that there is
-    /// another one before its lease has run out. A wrong guess costs an election, and
-    /// only one: who was out of sight when it began to lead may lead.
-    async fn depose_lost(&mut self) -> Result<(), CallError> {
-        let view = self.view.borrow().clone();
-        let Some((session, term)) = view.leader else { return Ok(()) };
-        let OutOfSight { lost, .. } = out_of_sight(&self.sight.borrow_and_update(), &view.sessions);
-        let is_leader = |name: &&ReplicaId| view.sessions.get(*name).is_some_and(|(known, _)| *known == session);
-        let lost = lost.iter().find(is_leader);
-        let (_, was_lost) = *self.seen.get_or_insert((term, lost.is_some()));
-        if self.seen.is_some_and(|(seen, _)| seen != term) {
-            self.seen = Some((term, lost.is_some()));
-            return Ok(());
-        }
-        match lost.filter(|_| !was_lost) {
-            Some(leader) => {
-                tracing::warn!(%leader, %term, "the leader cannot be reached any more; another one is elected");
-                self.resign(term).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    async fn create(&self, session: Session) -> Result<Option<Term>, CallError> {
-        let key = self.keys.write(&Key::Leader);
-        let put = TxnOp::put(key.clone(), self.options.me.id.as_str(), Some(PutOptions::new().with_lease(session.0)));
-        let txn = Txn::new()
-            .when([Compare::create_revision(key.clone(), CompareOp::Equal, 0)])
-            .and_then([put, TxnOp::get(key.clone(), None)])
-            .or_else([TxnOp::get(key, None)]);
-        let answer = self.send(txn, self.connection.attempt() * 2).await?;
-        Ok(leader_of(&answer).filter(|(_, owner)| *owner == session).map(|(term, _)| term))
-    }
-
     async fn send(&self, txn: Txn, patience: Duration) -> Result<TxnResponse, CallError> {
         self.connection
             .call(Instant::now() + patience, |client: Client| {
@@ -207,7 +146,7 @@ impl Leader {
         let mut trouble = Trouble::new("the leader can store placement");
         let (mut prepared, mut told) = (Patience::default(), Told::default());
         if self.sight.borrow().lost.is_empty() {
-            self.gather().await;
+            self.gather(None).await;
         }
         loop {
             let decided_at = Instant::now();
@@ -240,7 +179,7 @@ impl Leader {
             }
             match self.news(&view, decided_at, patience).await {
                 Ok(News::Urgent) => {}
-                Ok(News::Ordinary) => self.gather().await,
+                Ok(News::Ordinary) => self.gather(Some(&view)).await,
                 Err(_) => return,
             }
         }
@@ -279,10 +218,16 @@ impl Leader {
         }
     }
 
-    /// Lets changes come together: a start or an end is seldom alone.
-    async fn gather(&mut self) {
+    /// Lets changes come together: a start or an end is seldom alone. It does not keep
+    /// those waiting for whom something is urgent since `decided`.
+    async fn gather(&mut self, decided: Option<&View>) {
         let end = Instant::now() + self.options.settle;
-        while let Ok(Ok(())) = timeout_at(end, self.view.changed()).await {}
+        while let Ok(Ok(())) = timeout_at(end, self.view.changed()).await {
+            let news = decided.and_then(|decided| difference(&self.view.borrow(), decided));
+            if matches!(news, Some(News::Urgent)) {
+                return;
+            }
+        }
     }
 
     /// Waits until the view has what was stored.
@@ -379,30 +324,12 @@ impl Leader {
         }
         Err(Error::Backend { operation: "written", source: "others store all the time".into() })
     }
-
-    /// Ends a term: the next leader may be elected at once.
-    pub(crate) async fn resign(&self, term: Term) -> Result<(), CallError> {
-        let key = self.keys.write(&Key::Leader);
-        let created = i64::try_from(term.0).unwrap_or(i64::MAX);
-        let txn = Txn::new()
-            .when([Compare::create_revision(key.clone(), CompareOp::Equal, created)])
-            .and_then([TxnOp::delete(key, None)]);
-        self.send(txn, self.connection.attempt() * 3).await.map(drop)
-    }
 }
 
 /// Whether another leader is known to have been elected, or nobody leads.
 fn is_over(view: &View, term: Term) -> bool {
     let revision = i64::try_from(term.0).unwrap_or(i64::MAX);
     view.revision >= revision && view.leader.is_none_or(|(_, current)| current != term)
-}
-
-/// Returns when somebody else leads than `known`, or nobody.
-async fn other_leader(
-    mut view: watch::Receiver<View>,
-    known: Option<(Session, Term)>,
-) -> Result<(), watch::error::RecvError> {
-    view.wait_for(|view| view.leader != known).await.map(drop)
 }
 
 /// What is new of what does not bear waiting for a measure of costs.
@@ -413,11 +340,4 @@ fn difference(now: &View, decided: &View) -> Option<News> {
     }
     let is_known = !Arc::ptr_eq(&now.costs, &decided.costs) && !now.costs.keys().eq(decided.costs.keys());
     (is_known || now.sessions != decided.sessions).then_some(News::Ordinary)
-}
-
-fn leader_of(answer: &TxnResponse) -> Option<(Term, Session)> {
-    answer.op_responses().iter().find_map(|response| match response {
-        TxnOpResponse::Get(get) => get.kvs().first().map(|pair| (term(pair.create_revision()), Session(pair.lease()))),
-        _ => None,
-    })
 }

@@ -12,11 +12,11 @@
 //! whole before its new slices begin.
 //!
 //! One exception: an owner that others have lost sight of is replaced at once if the
-//! cluster itself refuses it after a takeover. It may believe to own for a while, and
-//! is remembered as doubted until it cannot (the write compares that it is fenced at
-//! that moment still); its successor works behind the same
-//! fence until then, and the cluster is not split or joined meanwhile. When somebody
-//! has lost sight of more than half of the replicas, that says more about itself.
+//! cluster itself refuses it after a takeover; the write compares that this is so at
+//! that moment still. It may believe to own for a while, and is remembered as doubted
+//! until it cannot. Its successor works behind the same fence until then, and the
+//! cluster is neither split nor joined nor moved meanwhile. When somebody has lost
+//! sight of more than half of the replicas, that says more about itself.
 //!
 //! Before an entry is marked, its next owner is named and prepares, so that it
 //! has all it needs when it is its turn. That promises nothing to anybody.
