@@ -23,17 +23,16 @@ pub(super) struct Targets {
 // === impl Targets ===
 
 impl Targets {
-    /// An owner removes what earlier owners can be kept out with, and makes its own;
-    /// `false` when a later one has been there.
+    /// An owner removes what earlier owners of anything it has a part of can be kept out
+    /// with, and makes its own; `false` when a later one has been there.
     pub(super) fn make(&mut self, entity: &EntityId, epoch: Epoch, kind: Kind) -> bool {
-        let made = self.accepted.entry(entity.clone()).or_default();
-        if made.range(epoch.next()..).next().is_some() {
+        let mut others: Vec<_> = self.accepted.iter_mut().filter(|(other, _)| other.overlaps(entity)).collect();
+        if others.iter().any(|(_, made)| made.range(epoch.next()..).next().is_some()) {
             return false;
         }
-        for kinds in made.range_mut(..epoch).map(|(_, kinds)| kinds) {
-            kinds.retain(|kind| *kind == Kind::Lasting);
-        }
-        made.entry(epoch).or_default().push(kind);
+        let earlier = others.iter_mut().flat_map(|(_, made)| made.range_mut(..epoch));
+        earlier.for_each(|(_, kinds)| kinds.retain(|kind| *kind == Kind::Lasting));
+        self.accepted.entry(entity.clone()).or_default().entry(epoch).or_default().push(kind);
         true
     }
 
