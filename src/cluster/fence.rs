@@ -157,8 +157,7 @@ impl Fence {
             match plan_claim(&self.claim, &own, &parts) {
                 Plan::Superseded(epoch) => {
                     // Not only the mark: nothing of this epoch is of use to anybody.
-                    let mine = |part: &&Part| part.slice == self.claim.slice && part.epoch == self.claim.epoch;
-                    act::remove(&self.root, parts.iter().filter(mine)).await?;
+                    act::remove(&self.root, parts.iter().filter(|part| self.claim.has(part))).await?;
                     return Err(FenceError::Superseded(epoch));
                 }
                 Plan::Ready { uid } => {
@@ -213,11 +212,10 @@ impl Fence {
     pub async fn stands(&self, grant: &Grant) -> Result<bool, FenceError> {
         let is_bound = grant.kind == FenceKind::Binding;
         let parts = survey::parts(&self.root, &self.claim, &self.account, is_bound).await?;
-        let own =
-            |kind| parts.iter().any(|p| p.kind == kind && p.slice == self.claim.slice && p.epoch == self.claim.epoch);
         let is_marked = parts.iter().any(|part| part.name == grant.mark);
+        let binds = |part: &Part| part.kind == PartKind::Binding && self.claim.has(part);
         // A successor removes all at the same time, and not in one moment.
-        Ok(is_marked && (!is_bound || own(PartKind::Binding)))
+        Ok(is_marked && (!is_bound || parts.iter().any(binds)))
     }
 
     /// Removes the mark of a grant that nobody works with.
@@ -271,7 +269,7 @@ impl Fence {
         let started = Instant::now();
         let is_left = old.kind == FenceKind::Binding && next.is_none_or(|next| next.kind != FenceKind::Binding);
         let parts = survey::parts(&self.root, &self.claim, &self.account, is_left).await?;
-        let mine = parts.iter().filter(|part| part.slice == self.claim.slice && part.epoch == self.claim.epoch);
+        let mine = parts.iter().filter(|part| self.claim.has(part));
         act::remove(&self.root, mine.filter(|part| part.name == old.mark || (is_left && !part.is_mark()))).await?;
         anonymous.refused(&old.token, self.root.budget()).await?;
         let took = started.elapsed();

@@ -24,8 +24,8 @@
 //!   with a new epoch.
 //! - A replica that the others lose sight of ([`Etcd::report_sight`]) is replaced at
 //!   once where the cluster itself refuses it after a takeover, as its owner has said
-//!   ([`crate::Succession`]). There two may believe to own for as long as a lease, and one can
-//!   write.
+//!   ([`crate::Succession`]). There two may believe to own for as long as a lease, and
+//!   one can write.
 //! - Only the leader stores, comparing its term and the revision it has read.
 //!
 //! Every decision is pure ([`plan::plan_document`], [`owner::Owner`]) and holds
@@ -240,8 +240,7 @@ impl Etcd {
         timeout(patience, owned.wait_for(|owned| owned.is_empty())).await.is_ok()
     }
 
-    /// Says which replicas this one cannot reach any more although they are members:
-    /// those it was connected to before.
+    /// Says what this replica has lost sight of, as its links to the others tell.
     pub fn report_sight(&self, sight: Sight) {
         self.sight.send_if_modified(|known| std::mem::replace(known, sight.clone()) != sight);
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use argosy_tests::{
-    App, Argosy, ControlPlane, Etcd, GitServer, Metrics, Options, PATIENCE, World, config_map, eventually,
+    App, Argosy, ControlPlane, Etcd, GitServer, Metrics, Options, PATIENCE, Repo, World, config_map, eventually,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +31,16 @@ fn declare(plane: &ControlPlane, remote: &ControlPlane, url: &str, token: &str) 
     let tls = json!({"caData": STANDARD.encode(remote.authority_pem())});
     let config = json!({"bearerToken": token, "tlsClientConfig": tls}).to_string();
     plane.declare("cluster", "cluster-remote", &[("name", "far-away"), ("server", url), ("config", &config)])
+}
+
+/// An application of all that a repository has, in a namespace of its own on the cluster
+/// at an address.
+fn far_app(name: &str, repo: &Repo, url: &str) -> App {
+    App::new(name)
+        .source(&repo.url_file(), ".", "HEAD")
+        .into_namespace(name)
+        .sync_option("CreateNamespace=true")
+        .set("/spec/destination/server", url.into())
 }
 
 /// Names of the marks on a cluster.
@@ -67,12 +77,7 @@ async fn a_credential_is_exchanged_over_and_over_and_no_sync_notices() -> anyhow
     declare(&world.plane, &remote, &url, &token)?;
     let repo = world.git.repo("fenced")?;
     let mut revision = repo.commit(&[("map.yaml", &config_map("far", "0"))])?;
-    let app = App::new("fenced")
-        .source(&repo.url_file(), ".", "HEAD")
-        .into_namespace("fenced")
-        .prune()
-        .sync_option("CreateNamespace=true")
-        .set("/spec/destination/server", url.as_str().into());
+    let app = far_app("fenced", &repo, &url).prune();
     app.apply(&client).await?;
     app.wait_for(&client, "deployed", PATIENCE, |s| s.is_deployed() && s.revision() == revision).await?;
     let metrics = world.argosy.metrics().await?;
@@ -157,12 +162,7 @@ async fn what_a_dead_owner_had_is_removed_by_the_next_one_and_one_that_wakes_lat
         starter.env("ARGOSY_ETCD_LEASE_SECONDS", "5").env("ARGOSY_ETCD_PREFIX", "/fence-test").start()
     };
     let (one, two) = tokio::try_join!(controller(), controller())?;
-    let app = App::new("owned")
-        .source(&repo.url_file(), ".", "HEAD")
-        .into_namespace("owned")
-        .prune()
-        .sync_option("CreateNamespace=true")
-        .set("/spec/destination/server", url.as_str().into());
+    let app = far_app("owned", &repo, &url).prune();
     app.apply(&client).await?;
     app.wait_for(&client, "deployed", PATIENCE, |s| s.is_deployed() && s.revision() == first).await?;
     let owner_of = async |replicas: [&Argosy; 2]| {
@@ -233,12 +233,7 @@ async fn where_the_cluster_refuses_the_earlier_owner_nobody_waits_for_its_lease(
     for _ in 0..3 {
         running.push(controller().await?);
     }
-    let app = App::new("hurried")
-        .source(&repo.url_file(), ".", "HEAD")
-        .into_namespace("hurried")
-        .automated()
-        .sync_option("CreateNamespace=true")
-        .set("/spec/destination/server", url.as_str().into());
+    let app = far_app("hurried", &repo, &url).automated();
     app.apply(&client).await?;
     app.wait_for(&client, "deployed", PATIENCE, |s| s.is_deployed() && s.revision() == revision).await?;
 
@@ -319,12 +314,7 @@ async fn a_cluster_whose_secret_is_deleted_is_let_go_of_within_a_quarter_of_a_se
                  restartPolicy: Never\n      containers: [{name: c, image: i}]\n";
     let hook = waits.replace("metadata:\n", "metadata:\n  annotations: {argocd.argoproj.io/hook: PostSync}\n");
     repo.commit(&[("hook.yaml", &hook)])?;
-    let app = App::new("let-go")
-        .source(&repo.url_file(), ".", "HEAD")
-        .into_namespace("let-go")
-        .automated()
-        .sync_option("CreateNamespace=true")
-        .set("/spec/destination/server", url.as_str().into());
+    let app = far_app("let-go", &repo, &url).automated();
     app.apply(&client).await?;
     // A sync that waits for a hook which never ends.
     app.wait_for(&client, "syncing", PATIENCE, |s| s.phase() == "Running").await?;

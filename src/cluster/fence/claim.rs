@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::Part;
+
 /// Label: which cluster of which installation.
 pub(super) const LABEL_FENCE: &str = "argosy.dev/fence";
 /// Label: which slice of it.
@@ -53,6 +55,11 @@ impl Claim {
     /// its Secret.
     pub fn new(declaration: &str, server: &str, slice: SliceOf, epoch: u64) -> Self {
         Self { key: digest(&[declaration, server]), slice, epoch }
+    }
+
+    /// Whether a thing was made for this very epoch of the slice.
+    pub(super) fn has(&self, part: &Part) -> bool {
+        part.slice == self.slice && part.epoch == self.epoch
     }
 
     /// A name nobody else gives; with an empty suffix that of the epoch's subject.

@@ -127,16 +127,21 @@ impl Document {
         self.entries.range(slices_of(server))
     }
 
-    /// Whether somebody who was replaced may still be at work on a cluster, of those
-    /// before an epoch.
-    pub(crate) fn is_doubted(&self, server: &str, before: Epoch) -> bool {
+    /// Whether somebody who was replaced may still be at work on an entity's cluster, of
+    /// those before an epoch.
+    pub(crate) fn is_doubted(&self, entity: &EntityId, before: Epoch) -> bool {
+        let EntityId::ClusterSlice { server, .. } = entity else { return false };
         self.doubted.get(server).is_some_and(|doubted| doubted.keys().any(|epoch| *epoch < before))
+    }
+
+    /// Whether the owner of an epoch is one of those.
+    pub(crate) fn doubts(&self, epoch: Epoch) -> bool {
+        self.doubted.values().any(|doubted| doubted.contains_key(&epoch))
     }
 
     /// Those it doubts that `before` did not.
     pub(crate) fn newly_doubted(&self, before: &Self) -> impl Iterator<Item = Epoch> {
-        let known = |epoch: &Epoch| before.doubted.values().any(|doubted| doubted.contains_key(epoch));
-        self.doubted.values().flat_map(BTreeMap::keys).copied().filter(move |epoch| !known(epoch))
+        self.doubted.values().flat_map(BTreeMap::keys).copied().filter(|epoch| !before.doubts(*epoch))
     }
 
     /// As it is stored.

@@ -121,7 +121,7 @@ impl Holder {
     fn tell_alone(&self, document: &Document) {
         let owned = self.owned.borrow();
         let waiting = owned.iter().filter(|(_, ownership)| !ownership.succession().is_alone());
-        for (_, ownership) in waiting.filter(|(entity, o)| !is_doubted(entity, o.epoch(), document)) {
+        for (_, ownership) in waiting.filter(|(entity, o)| !document.is_doubted(entity, o.epoch())) {
             ownership.succession().on_alone();
         }
     }
@@ -145,7 +145,7 @@ impl Holder {
                     let (lease, counted) = (hold.stay.lease.clone(), [&holders, &self.work]);
                     let owns = (entity.clone(), epoch);
                     let ownership = Ownership::counted(owns, self.fenced.clone(), lease, counted);
-                    if !is_doubted(&entity, epoch, document) {
+                    if !document.is_doubted(&entity, epoch) {
                         ownership.succession().on_alone();
                     }
                     owned.insert(entity, ownership);
@@ -169,10 +169,6 @@ impl Holder {
         }
         self.publish(owned);
     }
-}
-
-fn is_doubted(entity: &EntityId, epoch: Epoch, document: &Document) -> bool {
-    matches!(entity, EntityId::ClusterSlice { server, .. } if document.is_doubted(server, epoch))
 }
 
 fn replace_changed(now: &mut Arc<Owned>, next: Owned) -> bool {

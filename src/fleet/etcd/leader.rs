@@ -52,7 +52,8 @@ pub(crate) struct Leader {
     pub(crate) stands: watch::Receiver<bool>,
     pub(crate) pins: watch::Receiver<Arc<Pins>>,
     pub(crate) sight: watch::Receiver<Sight>,
-    /// The last leader but this one, and whether it was out of sight from the beginning.
+    /// The term of the leader last seen, and whether that one was out of sight when it
+    /// was first seen.
     pub(crate) seen: Option<(Term, bool)>,
 }
 

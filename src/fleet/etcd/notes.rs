@@ -6,6 +6,7 @@ use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpRespo
 use tokio::time::Instant;
 
 use crate::etcd::connection::{CallError, Connection};
+use crate::etcd::document::Session;
 use crate::etcd::keys::{Key, Keys};
 use crate::etcd::session::Stay;
 use crate::id::ReplicaId;
@@ -79,17 +80,17 @@ impl Notes {
             };
             let answer = self.connection.call(stay.until().max(Instant::now()), request).await?;
             if !answer.succeeded() {
-                return if is_under(&answer, stay) { Ok(false) } else { Err(CallError::LeaseGone) };
+                return if is_under(&answer, stay.session) { Ok(false) } else { Err(CallError::LeaseGone) };
             }
         }
         Ok(true)
     }
 }
 
-/// Whether the member's key that was read stands under the lease of a stay.
-fn is_under(answer: &TxnResponse, stay: &Stay) -> bool {
+/// Whether the member's key that was read stands under the lease of a session.
+pub(crate) fn is_under(answer: &TxnResponse, session: Session) -> bool {
     answer.op_responses().iter().any(|response| match response {
-        TxnOpResponse::Get(get) => get.kvs().first().is_some_and(|pair| pair.lease() == stay.session.0),
+        TxnOpResponse::Get(get) => get.kvs().first().is_some_and(|pair| pair.lease() == session.0),
         _ => false,
     })
 }

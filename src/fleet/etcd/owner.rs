@@ -1,9 +1,9 @@
 //! What an owner does about a stored assignment: the decision, pure.
 //!
 //! It owns what an entry gives to its session, until the entry says that it is
-//! leaving, or gives it to somebody else, or its session ends. What it stopped it acknowledges once all work on
-//! it has ended, and not before. Old assignments are harmless: an entry that
-//! this session has let go of is never taken up again.
+//! leaving, or gives it to somebody else, or its session ends. What it stopped it
+//! acknowledges once all work on it has ended, and not before. Old assignments are
+//! harmless: an entry that this session has let go of is never taken up again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,10 +76,8 @@ impl Owner {
         let epochs: BTreeSet<Epoch> = mine.values().map(|(epoch, _)| *epoch).collect();
         // An assignment from before the epoch was given would forget too early, and the
         // leader has not seen what it still doubts.
-        let is_past = |epoch: &Epoch| {
-            let is_doubted = document.doubted.values().any(|doubted| doubted.contains_key(epoch));
-            *epoch < document.next_epoch && !epochs.contains(epoch) && !is_doubted
-        };
+        let is_past =
+            |epoch: &Epoch| *epoch < document.next_epoch && !epochs.contains(epoch) && !document.doubts(*epoch);
         duties.extend(self.acknowledged.extract_if(.., |epoch| is_past(epoch)).map(Duty::Forget));
         duties
     }

@@ -179,12 +179,13 @@ impl Facts<'_> {
     /// could follow on it soon, because somebody before it may be at work. One that
     /// drains sees to itself.
     fn stays(&self, document: &Document, entity: &EntityId, entry: &Entry) -> bool {
-        let drains = self.sessions.get(&entry.replica).is_some_and(|(_, replica)| replica.weight == 0);
-        let is_doubted = match entity {
-            EntityId::ClusterSlice { server, .. } => document.is_doubted(server, entry.epoch),
-            EntityId::Repository { .. } => false,
-        };
-        (self.avoided.contains(&entry.replica) || is_doubted) && !drains
+        let is_held_back = self.avoided.contains(&entry.replica) || document.is_doubted(entity, entry.epoch);
+        is_held_back && !self.drains(entry)
+    }
+
+    /// Whether the owner gives everything away.
+    fn drains(&self, entry: &Entry) -> bool {
+        self.sessions.get(&entry.replica).is_none_or(|(_, replica)| replica.weight == 0)
     }
 
     /// Those replaced before who may still be at work.
@@ -220,8 +221,8 @@ impl Facts<'_> {
     /// Who stays waits until its successor is prepared, however long that takes: a
     /// cluster is better off with an owner that reaches it. Who leaves cannot.
     fn is_prepared(&self, entry: &Entry, target: &ReplicaId) -> bool {
-        let leaves = self.sessions.get(&entry.replica).is_none_or(|(_, replica)| replica.weight == 0);
-        self.ready.get(&entry.epoch) == Some(target) || (leaves && self.overdue.contains(&entry.epoch))
+        let is_overdue = self.drains(entry) && self.overdue.contains(&entry.epoch);
+        is_overdue || self.ready.get(&entry.epoch) == Some(target)
     }
 }
 

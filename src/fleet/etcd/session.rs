@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::etcd::connection::{CallError, Connection};
 use crate::etcd::document::Session;
 use crate::etcd::keys::{Key, Keys};
+use crate::etcd::notes::is_under;
 use crate::etcd::options::EtcdOptions;
 use crate::etcd::trouble::Trouble;
 use crate::etcd::view::{StoredMember, View};
@@ -132,13 +133,8 @@ impl Keeper {
                 async move { client.kv_client().txn(txn).await }
             })
             .await?;
-        let is_ours = answer.succeeded()
-            || answer.op_responses().iter().any(|response| match response {
-                // An attempt whose answer was lost.
-                TxnOpResponse::Get(get) => get.kvs().first().is_some_and(|pair| pair.lease() == session.0),
-                _ => false,
-            });
-        if is_ours {
+        // The key is ours already after an attempt whose answer was lost.
+        if answer.succeeded() || is_under(&answer, session) {
             Ok(answer.header().map_or(0, etcd_client::ResponseHeader::revision))
         } else {
             Err(CallError::NameTaken(me.id.to_string()))

@@ -214,7 +214,7 @@ fn of_a_lost_replica_only_what_is_fenced_is_given_on_and_remembered_as_doubted()
         fleet.document.doubted,
         BTreeMap::from([(server.clone(), BTreeMap::from([(entry.epoch, entry.session)]))])
     );
-    assert!(fleet.document.is_doubted(&server, next.epoch) && !fleet.document.is_doubted(&server, entry.epoch));
+    assert!(fleet.document.is_doubted(&entity, next.epoch) && !fleet.document.is_doubted(&entity, entry.epoch));
     for (other, entry) in had.iter().filter(|(other, _)| **other != entity) {
         assert_eq!(fleet.document.entries.get(other), Some(entry), "what is not fenced stays as it is");
     }
@@ -222,7 +222,7 @@ fn of_a_lost_replica_only_what_is_fenced_is_given_on_and_remembered_as_doubted()
     // It is heard of again, has seen what was decided, and lets go.
     fleet.lost.clear();
     fleet.settle();
-    assert!(fleet.document.is_doubted(&server, next.epoch));
+    assert!(fleet.document.is_doubted(&entity, next.epoch));
     let standing = fleet.document.clone();
     let released = BTreeSet::from([entry.epoch]);
     let (pins, overdue, ready, lost) = Default::default();

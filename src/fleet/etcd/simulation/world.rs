@@ -402,7 +402,6 @@ impl World {
         let node = &mut self.nodes[index];
         for (epoch, way) in &mut node.ways {
             let (epoch, entity) = (*epoch, &node.works[epoch]);
-            let EntityId::ClusterSlice { server, .. } = entity else { continue };
             if way.has == Some(Kind::Binding) && way.fenced && self.random.random_ratio(1, 40) {
                 // Somebody changes the settings.
                 (way.wish, way.unfenced) = (Kind::Lasting, false);
@@ -418,7 +417,7 @@ impl World {
                 }
                 continue;
             }
-            if way.wish == Kind::Lasting && node.known.document.is_doubted(server, epoch) {
+            if way.wish == Kind::Lasting && node.known.document.is_doubted(entity, epoch) {
                 continue;
             }
             if !self.targets.make(entity, epoch, way.wish) {
