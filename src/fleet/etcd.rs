@@ -90,6 +90,7 @@ use holder::Holder;
 use keys::Keys;
 use leader::Leader;
 use notes::Notes;
+use plan::Lookout;
 use prepare::Preparer;
 use register::Register;
 use session::{Keeper, Stay};
@@ -183,6 +184,7 @@ impl Etcd {
             stands: stands.subscribe(),
             pins: pins.subscribe(),
             sight: sight.subscribe(),
+            lookout: Lookout::default(),
             seen: None,
         };
         let preparer = Preparer {

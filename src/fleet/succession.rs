@@ -39,13 +39,18 @@ pub(crate) struct Right {
     pub(crate) revoked: CancellationToken,
 }
 
-/// The epochs of which others are told that their owners are fenced.
+/// The epochs of which others are told that their owners are fenced. Both sets change
+/// under one lock: what is told and not wanted has been taken back, never just begun.
 #[derive(Debug)]
-pub(crate) struct Fenced {
+pub(crate) struct Fenced(watch::Sender<Telling>);
+
+/// See [`Fenced`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Telling {
     /// What is to be told.
-    wanted: watch::Sender<BTreeSet<Epoch>>,
+    pub(crate) wanted: BTreeSet<Epoch>,
     /// What others may have been told, or may be soon.
-    told: watch::Sender<BTreeSet<Epoch>>,
+    pub(crate) told: BTreeSet<Epoch>,
 }
 
 // === impl Succession ===
@@ -103,16 +108,14 @@ impl Succession {
     /// is not told again.
     pub fn tell_fenced(&self) {
         if let Some(fenced) = self.fenced.as_ref().filter(|_| !self.was_taken_back.load(Ordering::SeqCst)) {
-            // In this order: whoever takes it back waits for what may have been told.
-            fenced.told.send_if_modified(|told| told.insert(self.epoch));
-            fenced.wanted.send_if_modified(|wanted| wanted.insert(self.epoch));
+            fenced.0.send_if_modified(|telling| telling.told.insert(self.epoch) | telling.wanted.insert(self.epoch));
         }
     }
 
     /// Takes that back. Others may not know for a while.
     pub fn take_back(&self) {
         if let Some(fenced) = &self.fenced
-            && fenced.wanted.send_if_modified(|wanted| wanted.remove(&self.epoch))
+            && fenced.0.send_if_modified(|telling| telling.wanted.remove(&self.epoch))
         {
             self.was_taken_back.store(true, Ordering::SeqCst);
         }
@@ -124,9 +127,8 @@ impl Succession {
     pub async fn unfenced(&self) {
         self.take_back();
         if let Some(fenced) = &self.fenced {
-            let mut told = fenced.told.subscribe();
             // Its sender is in `fenced`.
-            drop(told.wait_for(|told| !told.contains(&self.epoch)).await);
+            drop(fenced.0.subscribe().wait_for(|telling| !telling.told.contains(&self.epoch)).await);
         }
         self.alone().await;
         if self.right.revoked.is_cancelled() || !self.right.lease.is_held(Instant::now()) {
@@ -139,25 +141,29 @@ impl Succession {
 
 impl Fenced {
     pub(crate) fn new() -> Self {
-        Self { wanted: watch::Sender::default(), told: watch::Sender::default() }
+        Self(watch::Sender::default())
     }
 
-    pub(crate) fn wanted(&self) -> watch::Receiver<BTreeSet<Epoch>> {
-        self.wanted.subscribe()
+    pub(crate) fn telling(&self) -> watch::Receiver<Telling> {
+        self.0.subscribe()
     }
 
     /// Nobody has been told of these any more, nor will be.
     pub(crate) fn forget(&self, epochs: &BTreeSet<Epoch>) {
-        self.told.send_if_modified(|told| {
-            let before = told.len();
-            told.retain(|epoch| !epochs.contains(epoch));
-            told.len() != before
+        self.0.send_if_modified(|telling| {
+            let before = telling.told.len();
+            telling.told.retain(|epoch| !epochs.contains(epoch));
+            telling.told.len() != before
         });
     }
+}
 
-    /// What others may have been told.
-    pub(crate) fn told(&self) -> BTreeSet<Epoch> {
-        self.told.borrow().clone()
+// === impl Telling ===
+
+impl Telling {
+    /// What others may still have been told of though it is so no more.
+    pub(crate) fn taken_back(&self) -> BTreeSet<Epoch> {
+        &self.told - &self.wanted
     }
 }
 
@@ -179,7 +185,7 @@ mod tests {
         succession.tell_fenced();
         assert!(succession.unfenced().now_or_never().is_none());
         succession.tell_fenced();
-        assert!(fenced.wanted().borrow().is_empty(), "told again");
+        assert!(fenced.telling().borrow().wanted.is_empty(), "told again");
         fenced.forget(&BTreeSet::from([Epoch(7)]));
         assert!(succession.unfenced().now_or_never().is_some());
         lease.end();

@@ -19,7 +19,7 @@ use crate::etcd::trouble::Trouble;
 use crate::etcd::view::View;
 use crate::id::Epoch;
 use crate::placement::Owned;
-use crate::succession::Fenced;
+use crate::succession::{Fenced, Telling};
 
 pub(crate) struct Fences {
     pub(crate) notes: Notes,
@@ -35,7 +35,7 @@ impl Fences {
     /// Works until the task is aborted or its sources are gone.
     pub(crate) async fn run(mut self) {
         let mut trouble = Trouble::new("it can be written whom the clusters themselves refuse");
-        let mut wanted = self.fenced.wanted();
+        let mut telling = self.fenced.telling();
         // What stands in etcd for certain.
         let (mut written, mut session) = (BTreeSet::new(), None);
         loop {
@@ -44,15 +44,15 @@ impl Fences {
                 session = stay.as_ref().map(|stay| stay.session);
                 written.clear();
             }
-            let due = wanted.borrow_and_update().clone();
+            let now = telling.borrow_and_update().clone();
             let view = self.view.borrow_and_update().clone();
             let is_over = stay.is_none();
             if is_over {
                 // All ownerships are over, and what stood in etcd goes with the lease.
-                self.fenced.forget(&(&self.fenced.told() - &due));
+                self.fenced.forget(&now.taken_back());
             }
             if let Some(stay) = stay {
-                match self.write(&stay, &view, &due, &mut written).await {
+                match self.write(&stay, &view, &now, &mut written).await {
                     Ok(()) => trouble.on_success(),
                     // A new stay begins.
                     Err(CallError::LeaseGone) => {}
@@ -63,10 +63,10 @@ impl Fences {
                     }
                 }
             }
-            let is_settled = is_over || (written == due && self.fenced.told() == due);
+            let is_settled = is_over || (written == now.wanted && now.taken_back().is_empty());
             tokio::select! {
                 changed = self.stay.changed() => if changed.is_err() { return },
-                changed = wanted.changed() => if changed.is_err() { return },
+                changed = telling.changed() => if changed.is_err() { return },
                 changed = self.view.changed(), if !is_settled => if changed.is_err() { return },
                 changed = self.owned.changed(), if !is_settled => if changed.is_err() { return },
             }
@@ -77,17 +77,17 @@ impl Fences {
         &mut self,
         stay: &Stay,
         view: &View,
-        due: &BTreeSet<Epoch>,
+        now: &Telling,
         written: &mut BTreeSet<Epoch>,
     ) -> Result<(), CallError> {
-        let new: BTreeSet<Epoch> = due - written;
+        let new: BTreeSet<Epoch> = &now.wanted - written;
         if !new.is_empty() {
             let notes: Vec<Note> = new.iter().map(|epoch| Note::PutNew(Key::Fenced(*epoch), FENCED.into())).collect();
             self.notes.write(stay, &notes).await?;
             written.extend(new);
         }
         let owned: BTreeSet<Epoch> = self.owned.borrow_and_update().values().map(|owned| owned.epoch()).collect();
-        let taken_back: BTreeSet<Epoch> = &self.fenced.told() - due;
+        let taken_back = now.taken_back();
         let (ours, over): (BTreeSet<Epoch>, BTreeSet<Epoch>) = taken_back.iter().partition(|e| owned.contains(e));
         let delete =
             |epochs: &BTreeSet<Epoch>| epochs.iter().map(|e| Note::Delete(Key::Fenced(*e))).collect::<Vec<_>>();

@@ -23,7 +23,7 @@ use crate::etcd::document::{Document, DocumentError};
 use crate::etcd::keys::{FENCED, Key, Keys};
 use crate::etcd::options::EtcdOptions;
 use crate::etcd::patience::Patience;
-use crate::etcd::plan::{Facts, Next, OutOfSight, out_of_sight, plan_document, step};
+use crate::etcd::plan::{Facts, Lookout, Next, OutOfSight, plan_document, step};
 use crate::etcd::session::Stay;
 use crate::etcd::trouble::Trouble;
 use crate::etcd::view::View;
@@ -52,6 +52,7 @@ pub(crate) struct Leader {
     pub(crate) stands: watch::Receiver<bool>,
     pub(crate) pins: watch::Receiver<Arc<Pins>>,
     pub(crate) sight: watch::Receiver<Sight>,
+    pub(crate) lookout: Lookout,
     /// The term of the leader last seen, and whether that one was out of sight when it
     /// was first seen.
     pub(crate) seen: Option<(Term, bool)>,
@@ -146,7 +147,7 @@ impl Leader {
     async fn lead(mut self, term: Term) {
         let mut trouble = Trouble::new("the leader can store placement");
         let (mut prepared, mut told) = (Patience::default(), Told::default());
-        if self.sight.borrow().lost.is_empty() {
+        if self.sight.borrow().lost.is_empty() && !is_waited_for(&self.view.borrow()) {
             self.gather(None).await;
         }
         loop {
@@ -158,7 +159,7 @@ impl Leader {
             let base = self.base(&view);
             let pins = self.pins.borrow_and_update().clone();
             let (overdue, mut patience) = prepared.judge(&base, decided_at, self.options.prepare);
-            let sight = out_of_sight(&self.sight.borrow_and_update(), &view.sessions);
+            let sight = self.lookout.judge(&self.sight.borrow_and_update(), &view.sessions);
             let facts = self.facts(&view, (&overdue, &sight), &pins);
             told.decided(&base, facts, decided_at);
             let next = plan_document(&base, facts);
@@ -220,10 +221,16 @@ impl Leader {
     }
 
     /// Lets changes come together: a start or an end is seldom alone. It does not keep
-    /// those waiting for whom something is urgent since `decided`.
+    /// those waiting for whom something is urgent since `decided`, nor when somebody new
+    /// is lost sight of.
     async fn gather(&mut self, decided: Option<&View>) {
-        let end = Instant::now() + self.options.settle;
-        while let Ok(Ok(())) = timeout_at(end, self.view.changed()).await {
+        let (end, lost) = (Instant::now() + self.options.settle, self.sight.borrow().lost.clone());
+        loop {
+            tokio::select! {
+                () = sleep_until(end) => return,
+                changed = self.view.changed() => if changed.is_err() { return },
+                seen = self.sight.wait_for(|sight| !sight.lost.is_subset(&lost)) => return drop(seen),
+            }
             let news = decided.and_then(|decided| difference(&self.view.borrow(), decided));
             if matches!(news, Some(News::Urgent)) {
                 return;
@@ -340,5 +347,14 @@ fn difference(now: &View, decided: &View) -> Option<News> {
         return Some(News::Urgent);
     }
     let is_known = !Arc::ptr_eq(&now.costs, &decided.costs) && !now.costs.keys().eq(decided.costs.keys());
-    (is_known || now.sessions != decided.sessions).then_some(News::Ordinary)
+    match now.sessions != decided.sessions {
+        true if is_waited_for(now) => Some(News::Urgent),
+        is_other => (is_known || is_other).then_some(News::Ordinary),
+    }
+}
+
+/// Whether something has nobody to see to it until it is decided, or will not have soon.
+fn is_waited_for(view: &View) -> bool {
+    let mut entries = view.document.iter().flat_map(|document| document.entries.values());
+    entries.any(|entry| entry.leaving.is_some() || !entry.lasts(&view.sessions))
 }

@@ -16,11 +16,12 @@
 //! that moment still. It may believe to own for a while, and is remembered as doubted
 //! until it cannot. Its successor works behind the same fence until then, and the
 //! cluster is neither split nor joined nor moved meanwhile. When somebody has lost
-//! sight of more than half of the replicas, that says more about itself.
+//! sight of more than half of the replicas, that says more about itself ([`Lookout`]).
 //!
 //! Before an entry is marked, its next owner is named and prepares, so that it
 //! has all it needs when it is its turn. That promises nothing to anybody.
 
+mod lookout;
 mod sizes;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use crate::assignment::{Assignment, Demand, Placed, assign_demands};
 use crate::etcd::document::{Document, Entry, Leaving, Session};
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId};
-use crate::links::Sight;
+pub(crate) use lookout::{Lookout, OutOfSight};
 use sizes::Sizes;
 
 /// Owners replaced in one write although they may be at work: etcd compares no more
@@ -62,28 +63,6 @@ pub(crate) struct Facts<'a> {
     pub(crate) pins: &'a BTreeMap<Arc<str>, u32>,
     /// What a cluster costs at least that is split at all.
     pub(crate) worth_splitting: Cost,
-}
-
-/// Who is out of sight so that it counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OutOfSight {
-    pub(crate) lost: BTreeSet<ReplicaId>,
-    /// Those, and who never was in sight: it may have died before. That alone means
-    /// nothing, for replicas need not reach each other to share clusters.
-    pub(crate) avoided: BTreeSet<ReplicaId>,
-}
-
-/// Of replicas that were lost sight of, those that it counts for: none when they are
-/// more than half, together with those to which the link is broken at the moment.
-pub(crate) fn out_of_sight(sight: &Sight, sessions: &Sessions) -> OutOfSight {
-    let there =
-        |names: &BTreeSet<ReplicaId>| names.iter().filter(|name| sessions.contains_key(*name)).cloned().collect();
-    let (lost, broken): (BTreeSet<_>, BTreeSet<_>) = (there(&sight.lost), there(&sight.broken));
-    if lost.is_empty() || lost.union(&broken).count() * 2 > sessions.len() {
-        return OutOfSight::default();
-    }
-    let avoided = &lost | &there(&sight.unreached);
-    OutOfSight { lost, avoided }
 }
 
 /// What is stored next, at once.
@@ -200,8 +179,7 @@ impl Facts<'_> {
     }
 
     fn has_ended(&self, entry: &Entry) -> bool {
-        let is_there = self.sessions.get(&entry.replica).is_some_and(|(session, _)| *session == entry.session);
-        !is_there || self.released.contains(&entry.epoch)
+        !entry.lasts(self.sessions) || self.released.contains(&entry.epoch)
     }
 
     /// An entry whose owner has not let go, on its way to `target`.
@@ -223,6 +201,15 @@ impl Facts<'_> {
     fn is_prepared(&self, entry: &Entry, target: &ReplicaId) -> bool {
         let is_overdue = self.drains(entry) && self.overdue.contains(&entry.epoch);
         is_overdue || self.ready.get(&entry.epoch) == Some(target)
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Whether the stay lasts in which it was given.
+    pub(crate) fn lasts(&self, sessions: &Sessions) -> bool {
+        sessions.get(&self.replica).is_some_and(|(session, _)| *session == self.session)
     }
 }
 

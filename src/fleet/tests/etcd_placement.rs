@@ -4,6 +4,7 @@
 mod replicas;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_fleet::{
     Assignment, Cost, Directory, EntityId, Epoch, Error, Leadership, Location, Membership, Placement, PlacementStore,
@@ -13,7 +14,7 @@ use argosy_tests::{Etcd as Cluster, eventually};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use replicas::{Judge, LEASE, PATIENCE, Worker, clusters, options, until_all_owned};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_declared_is_shared_out_among_those_who_join_and_taken_back_from_those_who_leave() {
@@ -338,6 +339,33 @@ async fn of_a_lost_replica_what_is_fenced_is_taken_at_once_and_it_hears_of_it() 
 
     others.iter().for_each(|worker| worker.fleet.report_sight(Sight::default()));
     until_all_owned(&workers.iter().collect::<Vec<_>>(), &entities).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fenced_one_after_the_other_is_taken_at_once_all_of_it() {
+    let etcd = Cluster::start(1).await.expect("etcd starts");
+    let (judge, entities) = (Judge::default(), clusters(30));
+    let one = Worker::join(options("one", etcd.endpoints()), &judge).await;
+    one.fleet.declare(entities.clone()).await.expect("is written");
+    until_all_owned(&[&one], &entities).await;
+    let other = Worker::join(options("two", etcd.endpoints()), &judge).await;
+    until_all_owned(&[&one, &other], &entities).await;
+    let had = one.owned(&entities);
+    assert!(had.len() > 10, "{had:?}");
+    for entity in &had {
+        let ownership = one.fleet.ownership(entity).expect("it has it");
+        ownership.succession().tell_fenced();
+        drop(ownership);
+        // Some are told while others are being written.
+        sleep(Duration::from_micros(300)).await;
+    }
+    // It lives: what was not told of would stay its own.
+    other.fleet.report_sight(lost_sight_of(&one.fleet.me().id));
+    eventually(PATIENCE, || async {
+        let left: Vec<&EntityId> = had.iter().filter(|entity| other.fleet.ownership(entity).is_none()).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?} were not taken")) }
+    })
+    .await;
 }
 
 fn lost_sight_of(name: &ReplicaId) -> Sight {

@@ -24,6 +24,10 @@ use super::handle;
 /// From accept to a finished handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Longest pause of an HTTP/1 connection between requests: longer than clients keep one
+/// (90 s is common), so that the server does not close one just as it is used again.
+const IDLE: Duration = Duration::from_secs(120);
+
 /// Pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -93,7 +97,7 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, api: Arc<Api>, shutdown
         async move { Ok::<_, std::convert::Infallible>(handle::handle(api, certificate, request).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(1000);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::select! {

@@ -8,7 +8,7 @@ use super::{Leader, PAUSE};
 use crate::etcd::connection::CallError;
 use crate::etcd::document::Session;
 use crate::etcd::keys::Key;
-use crate::etcd::plan::{OutOfSight, out_of_sight};
+use crate::etcd::plan::OutOfSight;
 use crate::etcd::view::{View, term};
 use crate::id::{ReplicaId, Term};
 
@@ -48,7 +48,7 @@ impl Leader {
     async fn depose_lost(&mut self) -> Result<(), CallError> {
         let view = self.view.borrow().clone();
         let Some((session, term)) = view.leader else { return Ok(()) };
-        let OutOfSight { lost, .. } = out_of_sight(&self.sight.borrow_and_update(), &view.sessions);
+        let OutOfSight { lost, .. } = self.lookout.judge(&self.sight.borrow_and_update(), &view.sessions);
         let is_leader = |name: &&ReplicaId| view.sessions.get(*name).is_some_and(|(known, _)| *known == session);
         let lost = lost.iter().find(is_leader);
         let (_, was_lost) = *self.seen.get_or_insert((term, lost.is_some()));

@@ -23,10 +23,7 @@ pub(super) struct Told {
 impl Told {
     /// A decision on what is known.
     pub(super) fn decided(&mut self, before: &Document, facts: Facts<'_>, now: Instant) {
-        let is_there = |entry: &Entry| {
-            let session = facts.sessions.get(&entry.replica).map(|(session, _)| *session);
-            session == Some(entry.session) && !facts.lost.contains(&entry.replica)
-        };
+        let is_there = |entry: &Entry| entry.lasts(facts.sessions) && !facts.lost.contains(&entry.replica);
         let gone: BTreeSet<Session> =
             before.entries.values().filter(|entry| !is_there(entry)).map(|entry| entry.session).collect();
         self.gone.retain(|session, _| gone.contains(session));

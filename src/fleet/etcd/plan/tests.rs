@@ -268,25 +268,6 @@ fn a_cluster_that_is_doubted_keeps_its_size() {
 }
 
 #[test]
-fn who_has_lost_sight_of_more_than_half_says_more_about_itself() {
-    let fleet = Fleet::new(4, &[]);
-    let names = |count: u32| Fleet::new(count, &[]).sessions.into_keys().collect::<BTreeSet<_>>();
-    let count = |lost, broken| {
-        let sight = Sight { lost, broken, unreached: [ReplicaId::new("replica-3")].into() };
-        let OutOfSight { lost, avoided } = out_of_sight(&sight, &fleet.sessions);
-        let is_avoided = avoided.contains(&ReplicaId::new("replica-3"));
-        assert_eq!(is_avoided, !lost.is_empty(), "who was never seen is avoided when others are lost, and not else");
-        lost
-    };
-    assert_eq!(count(names(2), names(1)), names(2));
-    assert!(count(names(3), names(0)).is_empty());
-    assert!(count(names(1), names(3)).is_empty(), "the others may turn out to be lost as well");
-    assert!(count(names(0), names(1)).is_empty());
-    let strangers = BTreeSet::from([ReplicaId::new("gone"), ReplicaId::new("replica-0")]);
-    assert_eq!(count(strangers, names(0)), names(1));
-}
-
-#[test]
 fn what_is_taken_early_does_not_go_to_who_was_never_seen_and_stays_until_nobody_is_doubted() {
     let (mut fleet, lost, had) = with_one_lost();
     let unseen = ReplicaId::new("replica-2");

@@ -10,7 +10,7 @@ use super::store::{Change, Known, LEASE, Store};
 use super::target::{Kind, Targets};
 use crate::etcd::document::Session;
 use crate::etcd::owner::{Duty, Owner};
-use crate::etcd::plan::{Facts, Next, OutOfSight, out_of_sight, plan_document};
+use crate::etcd::plan::{Facts, Lookout, Next, OutOfSight, plan_document};
 use crate::etcd::prepare::coming_to;
 use crate::id::{Cost, EntityId, Epoch, Replica, ReplicaId, Term};
 use crate::links::Sight;
@@ -71,6 +71,7 @@ struct Node {
     ways: BTreeMap<Epoch, Way>,
     /// Whom it had lost sight of when it last looked.
     lost: BTreeSet<ReplicaId>,
+    lookout: Lookout,
     known: Known,
     joining: bool,
     /// True times until which it stands still, or is cut off.
@@ -171,6 +172,7 @@ impl World {
             drains: BTreeMap::new(),
             ways: BTreeMap::new(),
             lost: BTreeSet::new(),
+            lookout: Lookout::default(),
             known: Known::default(),
             joining: false,
             paused: 0,
@@ -457,9 +459,11 @@ impl World {
 
     fn lead(&mut self, index: usize, session: Session) {
         let lost = self.lost_to(index);
-        let before = std::mem::replace(&mut self.nodes[index].lost, lost.clone());
+        let node = &mut self.nodes[index];
+        let before = std::mem::replace(&mut node.lost, lost.clone());
+        let sight = Sight { lost, ..Sight::default() };
+        let OutOfSight { lost, avoided } = node.lookout.judge(&sight, &node.known.sessions);
         let known = &self.nodes[index].known;
-        let OutOfSight { lost, avoided } = out_of_sight(&Sight { lost, ..Sight::default() }, &known.sessions);
         match &known.leader {
             Some((leader, _, term)) if lost.contains(leader) && !before.contains(leader) => {
                 let term = *term;
