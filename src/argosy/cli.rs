@@ -175,7 +175,8 @@ pub(crate) struct Up {
     /// Deploys the sample application. Without it: where the clusters are Argosy's own.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) sample: Option<bool>,
-    /// Ends as soon as the sample application is Synced and Healthy.
+    /// Ends as soon as the sample application is Synced and Healthy; without one, as
+    /// soon as everything runs.
     #[arg(long)]
     pub(crate) once: bool,
     /// Address of `/metrics` and `/healthz`; port 0 takes a free one.

@@ -137,7 +137,10 @@ async fn follow(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(mut follower) = follower else {
-        say(&place.what_to_try(None));
+        match once {
+            true => shutdown.cancel(),
+            false => say(&place.what_to_try(None)),
+        }
         return Ok(());
     };
     let following = async {

@@ -1,6 +1,9 @@
 //! The key that signs the tokens of service accounts. Kept across restarts by
 //! whoever starts the sandbox, or all tokens end with the process.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use argosy_model::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,6 +11,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+
+/// Most tokens whose claims are remembered; beyond that all are read anew.
+const REMEMBERED: usize = 1024;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +38,9 @@ pub struct TokenKeys {
     id: String,
     signing: EncodingKey,
     verifying: DecodingKey,
+    /// Claims of tokens of ours by the tokens' hashes: a signature costs more to verify
+    /// than most requests to answer, and what is ours stays ours.
+    opened: Mutex<HashMap<[u8; 32], Arc<Value>>>,
 }
 
 // === impl TokenKeys ===
@@ -60,7 +69,7 @@ impl TokenKeys {
         let signing = EncodingKey::from_ec_der(pair.serialized_der());
         let verifying = DecodingKey::from_ec_der(pair.public_key_raw());
         let id = URL_SAFE_NO_PAD.encode(Sha256::digest(pair.public_key_raw()));
-        Ok(Self { pair, id, signing, verifying })
+        Ok(Self { pair, id, signing, verifying, opened: Mutex::default() })
     }
 
     /// The private key, to be kept.
@@ -81,7 +90,22 @@ impl TokenKeys {
     }
 
     /// The claims of a token of ours, whatever they say; `None` for another's.
-    pub(super) fn open(&self, token: &str) -> Option<Value> {
+    pub(super) fn open(&self, token: &str) -> Option<Arc<Value>> {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(claims) = opened().get(&hash) {
+            return Some(claims.clone());
+        }
+        let claims = Arc::new(self.verify(token)?);
+        let mut opened = opened();
+        if opened.len() >= REMEMBERED {
+            opened.clear();
+        }
+        opened.insert(hash, claims.clone());
+        Some(claims)
+    }
+
+    fn verify(&self, token: &str) -> Option<Value> {
         let mut validation = Validation::new(Algorithm::ES256);
         // Times are judged by our own clock.
         validation.validate_exp = false;

@@ -230,6 +230,10 @@ fn document(api: &Api, parts: &http::request::Parts, route: &Route<'_>) -> Resul
                 Ok(nothing)
             }
         },
+        Route::OpenApiV2 if openapi::wants_protobuf(&parts.headers) => {
+            let document = openapi::swagger_without_kinds().into();
+            Ok(respond::bytes_of(StatusCode::OK, openapi::SWAGGER_PROTOBUF, document))
+        }
         Route::OpenApiV2 => text(&openapi::swagger(&api.kinds)),
         Route::Resource(_) | Route::Unknown => Ok(respond::text(StatusCode::NOT_FOUND, "404 page not found\n")),
     }

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use http::{HeaderMap, header};
+use prost::Message as _;
+
 use crate::kinds::{Kind, Kinds, builtin_document, builtin_document_names, custom};
 
 /// `/openapi/v3`.
@@ -55,6 +58,40 @@ pub(super) fn swagger(kinds: &Kinds) -> String {
         "paths": paths, "definitions": definitions,
     });
     document.to_string().replace("#/components/schemas/", "#/definitions/")
+}
+
+/// Media type of [`swagger_without_kinds`].
+pub(super) const SWAGGER_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Whether the old document is asked for as protobuf. kubectl does for what it does not
+/// leave to the server to check, such as a List in a file.
+pub(super) fn wants_protobuf(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("proto-openapi.spec.v2"))
+}
+
+/// `/openapi/v2` as protobuf, and without definitions: a client passes over the kinds
+/// that it does not find there, and the server checks them.
+pub(super) fn swagger_without_kinds() -> Vec<u8> {
+    let info = Info { title: "Kubernetes".to_owned(), version: "v1.36.3".to_owned() };
+    Swagger { swagger: "2.0".to_owned(), info: Some(info) }.encode_to_vec()
+}
+
+/// What every document has, numbered as in gnostic's `OpenAPIv2.proto`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Swagger {
+    #[prost(string, tag = "1")]
+    swagger: String,
+    #[prost(message, optional, tag = "2")]
+    info: Option<Info>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Info {
+    #[prost(string, tag = "1")]
+    title: String,
+    #[prost(string, tag = "2")]
+    version: String,
 }
 
 fn custom_documents(kinds: &Kinds) -> BTreeMap<String, Vec<Arc<Kind>>> {

@@ -92,7 +92,8 @@ async fn kubectl_applies_compares_and_deletes() -> anyhow::Result<()> {
     let sandbox = support::start().await?;
     let kubectl = Kubectl::new(&sandbox)?;
     kubectl.ok("apply -f -", NAMESPACE).await?;
-    assert!(kubectl.ok("apply -f -", DEPLOYMENT).await?.contains("deployment.apps/web created"));
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}", DEPLOYMENT.trim().replace('\n', "\n  "));
+    assert!(kubectl.ok("apply -f -", &list).await?.contains("deployment.apps/web created"));
     assert!(kubectl.ok("apply -f -", DEPLOYMENT).await?.contains("deployment.apps/web unchanged"));
     let changed = DEPLOYMENT.replace("nginx:1", "nginx:2");
     let (same, difference) = kubectl.run("diff -f -", &changed).await?;

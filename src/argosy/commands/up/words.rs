@@ -56,7 +56,10 @@ impl Place {
             Some(password) => {
                 ("password", format!("{password}    shown this once; change it with `argocd account update-password`"))
             }
-            None => ("password", "as it was before".to_owned()),
+            None => {
+                let shown = format!("argocd admin initial-password -n {}", self.namespace);
+                ("password", format!("as it was before; `{shown}` shows the first one"))
+            }
         });
         if let Some(kubeconfig) = &self.kubeconfig {
             rows.push((
@@ -88,16 +91,22 @@ impl Place {
             );
         }
         if let Some(kubeconfig) = &self.kubeconfig {
+            let undo = if work_tree.is_some() { ", undo something by hand and see it come back" } else { "" };
             let _ = write!(
                 text,
-                "\nLook at both clusters, undo something by hand and see it come back:\n\n\
+                "\nLook at both clusters{undo}:\n\n\
                  \x20 export KUBECONFIG={}\n\
-                 \x20 kubectl -n {namespace} get applications\n\
-                 \x20 kubectl --context {DESTINATION} -n {NAME} get all\n\
-                 \x20 kubectl --context {DESTINATION} -n {NAME} delete deployment guestbook-frontend\n",
+                 \x20 kubectl -n {} get applications\n",
                 quoted(kubeconfig),
-                namespace = self.namespace,
+                self.namespace,
             );
+            text.push_str(&match work_tree {
+                Some(_) => format!(
+                    "\x20 kubectl --context {DESTINATION} -n {NAME} get all\n\
+                     \x20 kubectl --context {DESTINATION} -n {NAME} delete deployment guestbook-frontend\n"
+                ),
+                None => format!("\x20 kubectl --context {DESTINATION} get namespaces\n"),
+            });
         }
         let host = self.address.split_once("://").map_or(&*self.address, |(_, host)| host);
         let plain = if self.address.starts_with("http://") { "--plaintext" } else { "--insecure" };
@@ -142,7 +151,11 @@ mod tests {
     #[test]
     fn a_password_is_shown_when_it_was_just_made() {
         assert!(place(Some("first-password")).summary().contains("first-password"));
-        assert!(place(None).summary().contains("password  as it was before"));
+        let later = place(None).summary();
+        assert!(
+            later.contains("password  as it was before") && later.contains("initial-password -n argocd"),
+            "{later}"
+        );
     }
 
     #[test]
@@ -150,5 +163,14 @@ mod tests {
         let text = place(None).what_to_try(None);
         assert!(text.contains("argocd login localhost:8080 --insecure"), "{text}");
         assert!(!text.contains("kubectl") && !text.contains("git commit"), "{text}");
+    }
+
+    #[test]
+    fn what_to_try_is_of_what_there_is() {
+        let own = Place { kubeconfig: Some(PathBuf::from("kubeconfig")), ..place(None) };
+        let with = own.what_to_try(Some(Path::new("work")));
+        assert!(with.contains("git commit") && with.contains("delete deployment guestbook-frontend"), "{with}");
+        let without = own.what_to_try(None);
+        assert!(without.contains("get namespaces") && !without.contains("guestbook"), "{without}");
     }
 }
