@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use argosy_model::innermost;
 use serde::Deserialize;
 
 /// Shorthand used throughout the crate.
@@ -191,15 +192,6 @@ fn describe_auth(error: &kube::client::AuthError) -> String {
         A::AuthExecParse(_) => "the exec command's output is not an ExecCredential".to_owned(),
         _ => "the exec command gave no usable credential".to_owned(),
     }
-}
-
-/// The deepest cause: `Connection refused` says more than `client error`.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

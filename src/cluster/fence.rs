@@ -28,7 +28,10 @@
 //! linearizable. So of two owners the later one finds the mark of the earlier
 //! one and removes it, or the earlier one finds that of the later one and gives
 //! up ([`FenceError::Superseded`]); an owner that sleeps between its look and
-//! its token gets one that is bound to a mark that is gone.
+//! its token gets one that is bound to a mark that is gone. A subject and its
+//! bindings are made after that look and before the token, so the later owner's
+//! last look, which comes after that mark has gone, finds them too, or nobody
+//! can ever use them.
 //!
 //! # Leftovers
 //!
@@ -45,10 +48,12 @@ mod plan;
 mod prove;
 mod survey;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_model::FenceKind;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
@@ -160,25 +165,47 @@ impl Fence {
                     act::remove(&self.root, parts.iter().filter(|part| self.claim.has(part))).await?;
                     return Err(FenceError::Superseded(epoch));
                 }
-                Plan::Ready { uid } => {
+                Plan::Ready { uid, missing } => {
                     let scene = self.scene(own.sources.as_deref());
-                    let is_proven = prove::denied(&self.root, &self.account, &scene, &fallen).await;
-                    match self.grant(own.mark.clone(), &uid, scene).await {
+                    let granted = async {
+                        self.perform(&own, &missing).await?;
+                        Ok(self.grant(own.mark.clone(), &uid, scene.clone()).await)
+                    };
+                    let ((rights, is_proven), granted) = futures::try_join!(self.proof(&scene, &fallen), granted)?;
+                    match granted {
                         // The mark has gone since: look who removed it.
                         Err(FenceError::Refused { source, .. }) if matches!(source.code(), Some(404 | 409)) => {}
-                        done => return done.map(|grant| Issued { grant, is_proven }),
+                        done => return done.map(|grant| Issued { grant: Grant { rights, ..grant }, is_proven }),
                     }
                 }
                 Plan::Steps(steps) => {
                     let started = Instant::now();
-                    let made = act::perform(&self.root, &self.claim, &self.account, self.life, &own, &steps).await?;
-                    own.made = made.or(own.made);
+                    own.made = self.perform(&own, &steps).await?.or(own.made);
                     let subjects = steps.iter().filter_map(Step::fallen_subject);
                     fallen.extend(subjects.map(|name| (name.to_owned(), started)));
                 }
             }
         }
         Err(FenceError::Unsettled)
+    }
+
+    /// What the declared account may do in a namespace, where that is needed; and whether
+    /// subjects of earlier owners, each with the time its removal began, are denied that.
+    async fn proof(&self, scene: &str, fallen: &[(String, Instant)]) -> Result<(Arc<[Value]>, bool), FenceError> {
+        let rights = match (self.kind, fallen) {
+            (FenceKind::Binding, _) => prove::rules(&self.root, scene).await?,
+            (FenceKind::Token | FenceKind::Lease, []) => Vec::new(),
+            (FenceKind::Token | FenceKind::Lease, _) => {
+                let unknown = |error: &FenceError| tracing::debug!(%error, "nothing is known to prove a refusal with");
+                prove::rules(&self.root, scene).await.inspect_err(unknown).unwrap_or_default()
+            }
+        };
+        let is_proven = prove::denied(&self.root, &self.account, (scene, &rights), fallen).await;
+        Ok((rights.into(), is_proven))
+    }
+
+    async fn perform(&self, own: &Own, steps: &[Step]) -> Result<Option<Timestamp>, FenceError> {
+        act::perform(&self.root, &self.claim, &self.account, self.life, own, steps).await
     }
 
     async fn sources(&self) -> Result<Option<Vec<Source>>, FenceError> {
@@ -240,10 +267,7 @@ impl Fence {
         }
         match plan_claim(&self.claim, &own, &parts) {
             Plan::Superseded(epoch) => Err(FenceError::Superseded(epoch)),
-            Plan::Ready { .. } => Ok(()),
-            Plan::Steps(steps) => {
-                act::perform(&self.root, &self.claim, &self.account, self.life, &own, &steps).await.map(drop)
-            }
+            Plan::Ready { missing: steps, .. } | Plan::Steps(steps) => self.perform(&own, &steps).await.map(drop),
         }
     }
 
@@ -254,7 +278,7 @@ impl Fence {
     /// When it may not within a few seconds.
     pub async fn has_taken_effect(&self, grant: &Grant, working: &Connection) -> Result<(), FenceError> {
         match grant.kind {
-            FenceKind::Binding => prove::equal_rights(&self.root, working, &grant.scene).await,
+            FenceKind::Binding => prove::permitted(working, &grant.scene, &grant.rights).await,
             FenceKind::Token | FenceKind::Lease => Ok(()),
         }
     }

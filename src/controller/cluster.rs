@@ -44,7 +44,7 @@ pub(crate) use writers::{Writer, Writers};
 
 use crate::bell::Wake;
 use crate::context::Shared;
-use crate::credential::{Credential, LetGo, Standing};
+use crate::credential::{Credential, LetGo, Scout, Standing};
 use argosy_engine::refresh::Level;
 use interest::Interest;
 
@@ -60,6 +60,8 @@ pub(crate) struct Cluster {
     slices: BTreeMap<Slice, Held>,
     /// What is to be its own next.
     coming: BTreeSet<Slice>,
+    /// What its owner will want to know of the cluster then.
+    scouts: BTreeMap<Slice, Scout>,
     /// What was a moment ago, each with the end of that.
     lingering: BTreeMap<Slice, SpawnHandle>,
     interest: Arc<Interest>,
@@ -130,6 +132,7 @@ impl Cluster {
             server,
             slices: BTreeMap::new(),
             coming: BTreeSet::new(),
+            scouts: BTreeMap::new(),
             lingering: BTreeMap::new(),
             interest,
             prepared: watch::Sender::default(),
@@ -173,9 +176,20 @@ impl Cluster {
         let complete = async move { live.complete().await };
         let waiting = ctx.spawn(complete.into_actor(self).map(|(), actor, _| {
             actor.gathering = None;
+            actor.scout();
             actor.prepared.send_replace(actor.interest.slices());
         }));
         self.gathering.replace(waiting).map(|before| ctx.cancel_future(before));
+    }
+
+    /// Looks ahead for what comes, unless that was done a moment ago.
+    fn scout(&mut self) {
+        let coming = &self.coming;
+        self.scouts.retain(|slice, scout| coming.contains(slice) && !scout.is_aging());
+        for slice in coming {
+            let start = || Scout::start(self.shared.clone(), self.server.clone());
+            self.scouts.entry(*slice).or_insert_with(start);
+        }
     }
 
     /// A slice is neither had nor to come any more.
@@ -294,7 +308,8 @@ impl Handler<Gain> for Cluster {
 
     fn handle(&mut self, Gain(slice, ownership): Gain, ctx: &mut Self::Context) {
         tracing::info!(server = &*self.server, %slice, epoch = %ownership.epoch(), "cluster owned");
-        let owning = Credential::owning(self.shared.clone(), self.server.clone(), (slice, &ownership), ctx.address());
+        let (shared, server, scout) = (self.shared.clone(), self.server.clone(), self.scouts.remove(&slice));
+        let owning = Credential::owning(shared, server, (slice, &ownership), scout, ctx.address());
         self.slices.insert(slice, Held { ownership, credential: owning.start() });
         self.coming.remove(&slice);
         self.lingering.remove(&slice).map(|end| ctx.cancel_future(end));
@@ -325,6 +340,7 @@ impl Handler<Expect> for Cluster {
                 self.linger(slice, ctx);
             }
         }
+        self.scout();
         self.rethink(ctx);
     }
 }

@@ -11,7 +11,8 @@
 //! credential exists for this owner's epoch alone (`argosy_cluster::fence`), and is
 //! exchanged after a part of its life ([`rotation`]): made, proven, promoted in the
 //! place of the one before, which is removed once nothing is sent with it, and
-//! proven to be refused.
+//! proven to be refused. What can be seen before there is an owner is looked at
+//! ahead ([`scout`]).
 //!
 //! Promises. A new credential is proven before the old one is let go; one that
 //! does not work leaves the old one in place and is reported. A cluster that is
@@ -26,6 +27,7 @@ mod declaration;
 mod establish;
 mod listen;
 mod rotation;
+mod scout;
 mod standing;
 
 use std::sync::Arc;
@@ -36,7 +38,7 @@ use actix::{
     WrapFuture as _,
 };
 use argosy_cluster::{Budget, BudgetConfig, Connection, FenceError};
-use argosy_fleet::{Epoch, Ownership, Slice, Succession};
+use argosy_fleet::{Ownership, Slice};
 use argosy_model::{FenceKind, FenceWish};
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -46,17 +48,23 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, Connected, Ended, Unreachable};
 use crate::context::Shared;
 use establish::{Established, Failure, Held, Place};
+pub(crate) use scout::Scout;
 pub(crate) use standing::Standing;
 
 /// Between looks at the bindings that a subject of our own copies: so long may it
 /// still do what the declared account may not do any more.
 const FOLLOWED: Duration = Duration::from_secs(30);
+/// Time for a next owner to remove what this one has made. It does so before all else,
+/// and doing the same at that moment would only hold it up.
+const SUCCEEDED: Duration = Duration::from_secs(2);
 
 /// See the module's page.
 pub(crate) struct Credential {
     shared: Arc<Shared>,
     place: Place,
     cluster: Addr<Cluster>,
+    /// What was seen before there was an owner, until it is used.
+    scout: Option<Scout>,
     connection: Option<Connection>,
     held: Option<Held>,
     standing: Arc<Standing>,
@@ -102,7 +110,9 @@ struct Redeclared;
 impl Credential {
     /// One to read with.
     pub(crate) fn reading(shared: Arc<Shared>, server: Arc<str>, cluster: Addr<Cluster>) -> Self {
-        Self::new(shared, server, None, None, cluster)
+        let place =
+            Place { server, owned: None, succession: None, budget: Budget::new(budget()), seed: shared.random() };
+        Self::new(shared, place, None, cluster)
     }
 
     /// One to make changes with, as the owner of a slice.
@@ -110,24 +120,21 @@ impl Credential {
         shared: Arc<Shared>,
         server: Arc<str>,
         (slice, ownership): (Slice, &Ownership),
+        scout: Option<Scout>,
         cluster: Addr<Cluster>,
     ) -> Self {
-        let succession = Some(ownership.succession().clone());
-        Self::new(shared, server, Some((slice, ownership.epoch())), succession, cluster)
+        let budget = scout.as_ref().map_or_else(|| Budget::new(budget()), |scout| scout.budget.clone());
+        let (owned, succession) = (Some((slice, ownership.epoch())), Some(ownership.succession().clone()));
+        let place = Place { server, owned, succession, budget, seed: shared.random() };
+        Self::new(shared, place, scout, cluster)
     }
 
-    fn new(
-        shared: Arc<Shared>,
-        server: Arc<str>,
-        owned: Option<(Slice, Epoch)>,
-        succession: Option<Succession>,
-        cluster: Addr<Cluster>,
-    ) -> Self {
-        let (budget, seed) = (Budget::new(budget()), shared.random());
+    fn new(shared: Arc<Shared>, place: Place, scout: Option<Scout>, cluster: Addr<Cluster>) -> Self {
         Self {
-            place: Place { server, owned, succession, budget, seed },
+            place,
             shared,
             cluster,
+            scout,
             connection: None,
             held: None,
             standing: Arc::new(Standing::new(FenceKind::Lease, None)),
@@ -180,9 +187,13 @@ impl Credential {
         let serial = self.shared.random();
         self.attempt = Some(serial);
         let (place, working, held) = (self.place.clone(), self.connection.clone(), self.held.clone());
-        let started = Instant::now();
+        let (started, scout) = (Instant::now(), self.scout.take());
         let attempt = async move {
-            let result = place.establish(declared.wanted.clone(), working, held.as_ref(), serial).await;
+            let found = match scout {
+                Some(scout) => scout.found(&declared.version).await,
+                None => None,
+            };
+            let result = place.establish(declared.wanted.clone(), found, working, held.as_ref(), serial).await;
             (result, declared, started)
         };
         ctx.spawn(attempt.into_actor(self).map(move |(result, declared, started), actor, ctx| {
@@ -272,11 +283,11 @@ impl Credential {
             tracing::info!(server = &*self.place.server, "the cluster is declared no more");
         }
         self.failures = 0;
-        self.end("it is declared no more", ctx);
+        self.end("it is declared no more", Duration::ZERO, ctx);
     }
 
     fn on_refusal(&mut self, failure: &Failure, ctx: &mut Context<Self>) {
-        let reason = argosy_render::report(failure);
+        let reason = argosy_model::report(failure);
         self.count(if matches!(failure, Failure::Superseded(_)) { "refused" } else { "failed" });
         if matches!(failure, Failure::Superseded(_)) {
             // What was made here is gone already.
@@ -285,7 +296,7 @@ impl Credential {
                 // What is under way must not be told of as if the cluster had failed.
                 succession.on_superseded();
             }
-            self.end(&reason, ctx);
+            self.end(&reason, Duration::ZERO, ctx);
         }
         self.on_failure(reason, ctx);
     }
@@ -308,8 +319,8 @@ impl Credential {
         }));
     }
 
-    /// Ends all work on the cluster, and removes what was made there.
-    fn end(&mut self, reason: &str, ctx: &mut Context<Self>) {
+    /// Ends all work on the cluster, and removes what was made there after a while.
+    fn end(&mut self, reason: &str, withdrawn_after: Duration, ctx: &mut Context<Self>) {
         self.stop_listening(ctx);
         std::mem::take(&mut self.background).cancel();
         self.attempt = None;
@@ -322,7 +333,11 @@ impl Credential {
         }
         self.version = None;
         if let Some(held) = self.held.take().filter(|held| held.grant.is_some()) {
-            tokio::spawn(self.place.clone().withdraw(held));
+            let place = self.place.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(withdrawn_after).await;
+                place.withdraw(held).await;
+            });
         }
         #[expect(clippy::disallowed_methods, reason = "one per change of the declared clusters")]
         self.cluster.do_send(Ended(self.place.epoch(), reason.to_owned()));
@@ -345,7 +360,7 @@ impl Credential {
             Ok(()) => {}
             Err(FenceError::Superseded(_) | FenceError::Removed) => actor.renew(ctx),
             Err(error) => {
-                let error = argosy_render::report(&error);
+                let error = argosy_model::report(&error);
                 tracing::warn!(server = &*actor.place.server, error, "bindings of the account cannot be followed");
             }
         }));
@@ -402,7 +417,7 @@ impl Handler<LetGo> for Credential {
 
     fn handle(&mut self, _: LetGo, ctx: &mut Self::Context) {
         self.cancel_next(ctx);
-        self.end("it belongs to another replica", ctx);
+        self.end("it belongs to another replica", SUCCEEDED, ctx);
         ctx.stop();
     }
 }

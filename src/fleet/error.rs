@@ -39,15 +39,3 @@ pub enum Error {
         source: BoxError,
     },
 }
-
-/// An error with its sources.
-pub(crate) fn report(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        words.push_str(": ");
-        words.push_str(&next.to_string());
-        source = next.source();
-    }
-    words
-}

@@ -27,7 +27,6 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 use tower::service_fn;
 
-use crate::error::report;
 use crate::id::{Replica, ReplicaId};
 use crate::membership::Members;
 use crate::peer_tls::dial;
@@ -188,7 +187,7 @@ async fn keep(
             }
             Err(error) if stood => {
                 (stood, was_lost) = (false, true);
-                let error = report(&error);
+                let error = argosy_model::report(&error);
                 tracing::warn!(replica = %replica.id, error, "another replica cannot be reached any more");
                 set(Link::Lost);
             }
@@ -196,7 +195,7 @@ async fn keep(
                 if is_new {
                     set(Link::Unreached);
                 }
-                tracing::debug!(replica = %replica.id, error = report(&error), "another replica cannot be reached");
+                tracing::debug!(replica = %replica.id, error = argosy_model::report(&error), "another replica cannot be reached");
             }
         }
         sleep(PAUSE).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use argosy_model::innermost;
 use serde::Deserialize;
 
 /// Shorthand used throughout the crate.
@@ -138,11 +139,7 @@ impl Error {
 
 /// Names the deepest cause: `Connection refused` says more than `client error`.
 pub(crate) fn unreachable(error: &(dyn std::error::Error + 'static)) -> Error {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    Error::Unreachable(cause.to_string())
+    Error::Unreachable(innermost(error))
 }
 
 #[cfg(test)]

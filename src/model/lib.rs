@@ -16,9 +16,11 @@ pub mod key;
 pub mod names;
 pub mod object;
 pub mod options;
+pub mod report;
 pub mod secret;
 pub mod tracking;
 
 pub use fence::{FenceKind, FenceWish};
 pub use key::{AppKey, GroupKind, Gvk, ResourceKey};
+pub use report::{innermost, report};
 pub use secret::Secret;

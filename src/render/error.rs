@@ -1,5 +1,5 @@
-//! Why a source gives no manifests. What users read is [`report`]: the error and
-//! all its causes on one line, as conditions of an application carry it.
+//! Why a source gives no manifests. What users read is [`argosy_model::report`]: the
+//! error and all its causes on one line, as conditions of an application carry it.
 
 use std::sync::Arc;
 
@@ -133,16 +133,4 @@ impl Error {
     pub fn is_about_content(&self) -> bool {
         !matches!(self, Self::Tree(TreeError::Read { .. }))
     }
-}
-
-/// An error and its causes, `: ` between them.
-pub fn report(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

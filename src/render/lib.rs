@@ -28,7 +28,7 @@ mod facts;
 mod rendered;
 mod renderer;
 
-pub use error::{Error, report};
+pub use error::Error;
 pub use rendered::Rendered;
 pub use renderer::{RenderRequest, Renderer, RendererOptions};
 pub use source::{EnabledTypes, SourceSpec, SourceType};

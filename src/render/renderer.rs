@@ -83,7 +83,7 @@ impl Renderer {
     /// Blocks while the tree is read, and while another caller renders the same.
     ///
     /// # Errors
-    /// Any [`Error`]; [`crate::report`] puts it in a user's words.
+    /// Any [`Error`]; [`argosy_model::report`] puts it in a user's words.
     pub fn render(
         &self,
         tree: &dyn Tree,

@@ -31,7 +31,6 @@ pub(crate) mod transport;
 mod turns;
 mod user_info;
 
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argosy_auth::identity::Identity;
@@ -99,7 +98,7 @@ impl Sso {
         }
         let previous = current.take().and_then(|current| current.client);
         let client = set_up(&settings, &self.state.options, previous).unwrap_or_else(|error| {
-            tracing::error!(error = chain(&error), "single sign-on is switched off");
+            tracing::error!(error = argosy_model::report(&error), "single sign-on is switched off");
             None
         });
         *current = Some(Current { settings, client: client.clone() });
@@ -115,14 +114,14 @@ impl Sso {
         let client = self.client().ok_or_else(refuse)?;
         let now = self.now();
         let mut identity = client.identify(token, now).await.map_err(|error| {
-            tracing::debug!(error = chain(&error), "a token of single sign-on is refused");
+            tracing::debug!(error = argosy_model::report(&error), "a token of single sign-on is refused");
             refuse()
         })?;
         if let Some(user_info) = &client.config.user_info {
             let access_token = |id: &SessionId| self.session(id).and_then(|session| session.access_token());
             let put = client.groups.put(&mut identity, user_info, &client.provider, access_token, now);
             put.await.map_err(|error| {
-                tracing::warn!(error = chain(&error), "the groups of a user are not known");
+                tracing::warn!(error = argosy_model::report(&error), "the groups of a user are not known");
                 "invalid session: error fetching user info endpoint".to_owned()
             })?;
         }
@@ -205,16 +204,4 @@ fn set_up(
     }
     let transport = Transport::new(&config, &DexAddress::new(options)?, settings)?;
     Ok(Some(Arc::new(Client::new(config, transport))))
-}
-
-/// An error with its causes, for the one place where it is logged.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

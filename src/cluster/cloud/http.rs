@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use argosy_model::innermost;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
@@ -72,12 +73,4 @@ pub(super) async fn json<T: DeserializeOwned>(what: &str, request: reqwest::Requ
     let text = text(what, request).await?;
     // serde's message may quote the answer.
     serde_json::from_str(&text).map_err(|_| Error::Credential(format!("{what} gave an unexpected answer")))
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

@@ -17,8 +17,8 @@ use crate::connection::Connection;
 /// Removals under way at once.
 const AT_ONCE: usize = 8;
 
-/// Does the steps: removals, kind by kind, beside the mark, then the subject before
-/// its bindings. When the mark was made, by the API server's clock.
+/// Does the steps, all at once: none needs what another makes. When the mark was
+/// made, by the API server's clock.
 ///
 /// # Errors
 /// The first that fails.
@@ -32,44 +32,29 @@ pub(super) async fn perform(
 ) -> Result<Option<Timestamp>, FenceError> {
     let maker = Maker { root, claim, account, life };
     let gone = steps.iter().filter_map(|step| if let Step::Remove(part) = step { Some(part) } else { None });
-    let marking = async {
-        match steps.contains(&Step::Mark) {
-            true => maker.mark(&own.mark).await,
-            false => Ok(None),
-        }
-    };
-    // Whoever notices that something is gone finds who has removed it.
-    let (made, ()) = try_join(marking, remove(root, gone)).await?;
-    let (mut copies, mut subject) = (Vec::new(), false);
-    for step in steps {
-        match step {
-            Step::Remove(_) | Step::Mark => {}
-            Step::Subject => subject = true,
-            Step::Bind(source) => copies.push(maker.bind(source)),
-        }
-    }
-    if subject {
-        maker.subject().await?;
-    }
-    try_join_all(copies).await?;
-    Ok(made)
+    let made = steps.iter().map(async |step| match step {
+        Step::Remove(_) => Ok(None),
+        Step::Mark => maker.mark(&own.mark).await,
+        Step::Subject => maker.subject().await.map(|()| None),
+        Step::Bind(source) => maker.bind(source).await.map(|()| None),
+    });
+    let (made, ()) = try_join(try_join_all(made), remove(root, gone)).await?;
+    Ok(made.into_iter().flatten().next())
 }
 
-/// Removes parts, bindings before marks before subjects; what is gone already is
-/// as good as removed.
+/// Removes parts; what is gone already is as good as removed.
 ///
 /// # Errors
 /// The first that fails; the others are removed nevertheless.
 pub(super) async fn remove<'a>(root: &Connection, parts: impl Iterator<Item = &'a Part>) -> Result<(), FenceError> {
     let mut parts: Vec<&Part> = parts.collect();
+    // Bindings first: they are what others are refused by soonest.
     parts.sort_by_key(|part| part.kind);
+    let calls: Vec<Call> = parts.into_iter().map(removal).collect();
     let mut failure = None;
-    for same in parts.chunk_by(|a, b| a.kind == b.kind) {
-        let calls: Vec<Call> = same.iter().map(|part| removal(part)).collect();
-        for some in calls.chunks(AT_ONCE) {
-            for result in join_all(some.iter().map(|call| root.send(call))).await {
-                failure = result.err().filter(|e| !e.is_not_found() && !e.is_conflict()).or(failure);
-            }
+    for some in calls.chunks(AT_ONCE) {
+        for result in join_all(some.iter().map(|call| root.send(call))).await {
+            failure = result.err().filter(|e| !e.is_not_found() && !e.is_conflict()).or(failure);
         }
     }
     failure.map_or(Ok(()), |error| Err(FenceError::of("removing what belongs to an earlier epoch", error)))

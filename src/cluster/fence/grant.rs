@@ -1,12 +1,13 @@
 //! Tokens of an epoch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use argosy_model::{FenceKind, Secret};
 use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::FenceError;
@@ -37,6 +38,8 @@ pub struct Grant {
     pub(super) mark: String,
     /// A namespace in which its bindings take effect.
     pub(super) scene: String,
+    /// What its bearer may do there then, as rules; with a subject of its own.
+    pub(super) rights: Arc<[Value]>,
 }
 
 /// What a token is asked for.
@@ -92,5 +95,6 @@ pub(super) async fn request(root: &Connection, asked: Asked<'_>, life: Duration)
         expires: answer.status.expiration_timestamp,
         mark,
         scene,
+        rights: Arc::default(),
     })
 }

@@ -1,8 +1,8 @@
 //! What to make and what to remove so that a slice is claimed: the decision, pure.
 //!
-//! Planned again after each look until there is nothing left to do. The last
-//! look comes after the own mark is made, which is what makes it safe (see the
-//! folder's page).
+//! Planned again after each look until nothing stands in the way. The last look
+//! comes after the own mark is made, which is what makes it safe (see the folder's
+//! page).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -48,11 +48,13 @@ pub(super) enum Plan {
     Superseded(u64),
     /// Do this, then look again.
     Steps(Vec<Step>),
-    /// The slice is claimed; the uid of the own mark.
-    Ready { uid: String },
+    /// The slice is claimed, by the own mark with this uid. `missing` is what has yet to
+    /// be made to work with; it needs no look after that, for it is of no use to anybody
+    /// without a token, and there is none once that mark has gone.
+    Ready { uid: String, missing: Vec<Step> },
 }
 
-/// One thing to do, in the order given.
+/// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Remove(Part),
@@ -93,27 +95,27 @@ pub(super) fn plan_claim(claim: &Claim, own: &Own, parts: &[Part]) -> Plan {
     }
     let copies: Option<BTreeSet<String>> =
         own.sources.as_ref().map(|sources| sources.iter().map(|source| source.copy(claim)).collect());
-    let mut gone: Vec<&Part> = parts.iter().filter(|part| scene.is_in_the_way(part, copies.as_ref())).collect();
-    // Bindings first: they are what others are refused by soonest.
-    gone.sort_by_key(|part| part.kind);
-    let mut steps: Vec<Step> = gone.into_iter().cloned().map(Step::Remove).collect();
-    if mark.is_none() {
+    let gone = parts.iter().filter(|part| scene.is_in_the_way(part, copies.as_ref()));
+    let mut steps: Vec<Step> = gone.cloned().map(Step::Remove).collect();
+    let Some(mark) = mark else {
         steps.push(Step::Mark);
+        return Plan::Steps(steps);
+    };
+    if !steps.is_empty() {
+        return Plan::Steps(steps);
     }
     // What is worked with comes only after a look that found the own mark and no later
     // one: nobody who was replaced may make again what its successor has removed.
-    if let Some(sources) = own.sources.as_ref().filter(|_| own.subject && mark.is_some()) {
+    let mut missing = Vec::new();
+    if let Some(sources) = own.sources.as_ref().filter(|_| own.subject) {
         let has = |kind: PartKind, name: &str| parts.iter().any(|part| part.kind == kind && part.name == name);
         if !has(PartKind::Subject, &claim.name("")) {
-            steps.push(Step::Subject);
+            missing.push(Step::Subject);
         }
-        let missing = sources.iter().filter(|source| !has(PartKind::Binding, &source.copy(claim)));
-        steps.extend(missing.cloned().map(Step::Bind));
+        let absent = sources.iter().filter(|source| !has(PartKind::Binding, &source.copy(claim)));
+        missing.extend(absent.cloned().map(Step::Bind));
     }
-    match mark {
-        Some(mark) if steps.is_empty() => Plan::Ready { uid: mark.uid.clone() },
-        _ => Plan::Steps(steps),
-    }
+    Plan::Ready { uid: mark.uid.clone(), missing }
 }
 
 /// Everything a part is judged by.

@@ -57,7 +57,8 @@ fn a_successor_removes_what_earlier_epochs_left_and_is_ready_only_after_another_
     let Plan::Steps(steps) = plan else { panic!("there is something to do") };
     assert_eq!(steps.last(), Some(&Step::Mark));
     let after = [mark(7, "mine", 300)];
-    assert_eq!(plan_claim(&claim(7), &own("mine"), &after), Plan::Ready { uid: "uid-of-mine".to_owned() });
+    let ready = Plan::Ready { uid: "uid-of-mine".to_owned(), missing: Vec::new() };
+    assert_eq!(plan_claim(&claim(7), &own("mine"), &after), ready);
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn other_slices_are_left_alone_until_theirs_cannot_be_in_use() {
         of_other(PartKind::Binding, "their-binding", 10),
     ];
     let plan = plan_claim(&claim(7), &own("mine"), &dead);
-    assert_eq!(removed(&plan), ["their-binding", "their-mark", "their-subject"]);
+    assert_eq!(removed(&plan), ["their-mark", "their-subject", "their-binding"]);
     // One that is just being made has no mark that this look could have seen.
     let new = [mine, of_other(PartKind::Subject, "their-subject", 9_990)];
     assert!(matches!(plan_claim(&claim(7), &own("mine"), &new), Plan::Ready { .. }));
@@ -123,22 +124,24 @@ fn other_slices_are_left_alone_until_theirs_cannot_be_in_use() {
 fn a_subject_gets_a_copy_of_each_binding_and_loses_those_that_have_gone() {
     let own = Own { subject: true, sources: Some(vec![source()]), ..own("mine") };
     let copy = source().copy(&claim(7));
-    let Plan::Steps(steps) = plan_claim(&claim(7), &own, &[mark(7, "mine", 1)]) else {
-        panic!("there is something to do")
+    let missing = |plan| match plan {
+        Plan::Ready { missing, .. } => missing,
+        plan => panic!("nothing is in the way, but {plan:?}"),
     };
-    assert_eq!(steps, [Step::Subject, Step::Bind(source())]);
+    let needed = missing(plan_claim(&claim(7), &own, &[mark(7, "mine", 1)]));
+    assert_eq!(needed, [Step::Subject, Step::Bind(source())]);
     let subject = part(PartKind::Subject, 0, 7, &claim(7).name(""), 1);
     let binding = |name: &str| part(PartKind::Binding, 0, 7, name, 1);
     let settled = [mark(7, "mine", 1), subject.clone(), binding(&copy)];
-    assert!(matches!(plan_claim(&claim(7), &own, &settled), Plan::Ready { .. }));
+    assert_eq!(missing(plan_claim(&claim(7), &own, &settled)), []);
     let stale = [mark(7, "mine", 1), subject, binding(&copy), binding("of-a-binding-that-is-gone")];
     assert_eq!(removed(&plan_claim(&claim(7), &own, &stale)), ["of-a-binding-that-is-gone"]);
     let other_role = Source { role: json!({"kind": "ClusterRole", "name": "view"}), ..source() };
     assert_ne!(other_role.copy(&claim(7)), copy);
 }
 
-/// Two owners, every interleaving of mark, look and token: never do both hold a
-/// token whose mark is there.
+/// Two owners, every interleaving of mark, look, subject and token: never do both hold
+/// a token whose mark is there, and nothing of the earlier one stays.
 #[test]
 fn whatever_the_order_two_owners_never_both_get_a_token_that_holds() {
     #[derive(Clone, Default)]
@@ -146,36 +149,46 @@ fn whatever_the_order_two_owners_never_both_get_a_token_that_holds() {
         epoch: u64,
         looked: Option<Vec<Part>>,
         made: Option<Timestamp>,
+        ready: bool,
         granted: bool,
         gave_up: bool,
         turns: usize,
     }
     fn turn(actor: &mut Actor, cluster: &mut Vec<Part>) {
         actor.turns += 1;
-        let name = format!("mark-{}", actor.epoch);
+        let (claim, name) = (claim(actor.epoch), format!("mark-{}", actor.epoch));
+        if std::mem::take(&mut actor.ready) {
+            // The API server binds a token only to what is there.
+            actor.granted = cluster.iter().any(|part| part.name == name);
+            return;
+        }
         let Some(parts) = actor.looked.take() else {
             actor.looked = Some(cluster.clone());
             return;
         };
-        let own = Own { made: actor.made, ..own(&name) };
-        match plan_claim(&claim(actor.epoch), &own, &parts) {
+        let own = Own { made: actor.made, subject: true, sources: Some(vec![source()]), ..own(&name) };
+        let steps = match plan_claim(&claim, &own, &parts) {
             Plan::Superseded(_) => {
-                cluster.retain(|part| part.name != name);
+                cluster.retain(|part| part.epoch != actor.epoch);
                 actor.gave_up = true;
+                return;
             }
-            // The API server binds a token only to what is there.
-            Plan::Ready { .. } => actor.granted = cluster.iter().any(|part| part.name == name),
-            Plan::Steps(steps) => {
-                for step in steps {
-                    match step {
-                        Step::Remove(gone) => cluster.retain(|part| part.name != gone.name),
-                        Step::Mark => {
-                            cluster.push(mark(actor.epoch, &name, 100));
-                            actor.made = Some(cluster[0].created);
-                        }
-                        Step::Subject | Step::Bind(_) => unreachable!("not with tokens"),
-                    }
+            Plan::Ready { missing, .. } => {
+                actor.ready = true;
+                missing
+            }
+            Plan::Steps(steps) => steps,
+        };
+        for step in steps {
+            let mut make = |kind, name: &str| cluster.push(part(kind, 0, actor.epoch, name, 100));
+            match step {
+                Step::Remove(gone) => cluster.retain(|part| part.name != gone.name),
+                Step::Mark => {
+                    make(PartKind::Mark, &name);
+                    actor.made = Some(cluster[0].created);
                 }
+                Step::Subject => make(PartKind::Subject, &claim.name("")),
+                Step::Bind(source) => make(PartKind::Binding, &source.copy(&claim)),
             }
         }
     }
@@ -184,11 +197,13 @@ fn whatever_the_order_two_owners_never_both_get_a_token_that_holds() {
         if !is_done(&actors[next]) {
             turn(&mut actors[next], &mut cluster);
         }
-        let holds = |actor: &Actor| actor.granted && cluster.iter().any(|part| part.epoch == actor.epoch);
+        let holds =
+            |actor: &Actor| actor.granted && cluster.iter().any(|part| part.is_mark() && part.epoch == actor.epoch);
         assert!(!actors.iter().all(holds), "two owners hold tokens");
         assert!(!actors[1].gave_up, "the later owner gave up");
         if actors.iter().all(is_done) {
             assert!(holds(&actors[1]), "the later owner has no token");
+            assert!(cluster.iter().all(|part| part.epoch == actors[1].epoch), "something of the earlier owner stays");
             *outcomes += 1;
             return;
         }

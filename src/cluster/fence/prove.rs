@@ -92,21 +92,22 @@ impl Prover {
 }
 
 /// Waits until subjects that have lost their bindings are denied what the
-/// declared account may do. Goes on without proof, and says so, where there can
-/// be none: what protects is that the bindings are gone, and the earlier owner's
-/// lease. Whether there is proof; of nobody there is none.
-pub(super) async fn denied(root: &Connection, account: &Account, scene: &str, subjects: &[(String, Instant)]) -> bool {
+/// declared account may do by these `rules`. Goes on without proof, and says so, where
+/// there can be none: what protects is that the bindings are gone, and the earlier
+/// owner's lease. Whether there is proof; of nobody there is none.
+pub(super) async fn denied(
+    root: &Connection,
+    account: &Account,
+    (scene, rules): (&str, &[Value]),
+    subjects: &[(String, Instant)],
+) -> bool {
     if subjects.is_empty() {
         return false;
     }
-    let probe = match rules(root, scene).await {
-        Ok(rules) => rules.iter().find_map(|rule| probe(rule, scene)),
-        Err(error) => {
-            tracing::debug!(server = root.server(), %error, "no right is known to prove a refusal with");
-            None
-        }
+    let Some(probe) = rules.iter().find_map(|rule| probe(rule, scene)) else {
+        tracing::debug!(server = root.server(), "no right is known to prove a refusal with");
+        return false;
     };
-    let Some(probe) = probe else { return false };
     let mut is_proven = true;
     for (name, started) in subjects {
         let subject = Account { name: name.clone(), ..account.clone() };
@@ -144,16 +145,15 @@ async fn wait_until_denied(root: &Connection, subject: &Account, probe: &Value) 
     }
 }
 
-/// Waits until `working` may do in a namespace what `root` may.
-pub(super) async fn equal_rights(root: &Connection, working: &Connection, namespace: &str) -> Result<(), FenceError> {
-    let of = |error| FenceError::of("reviewing the own rights", error);
-    let wanted: BTreeSet<String> = rules(root, namespace).await.map_err(of)?.iter().map(Value::to_string).collect();
+/// Waits until `working` may do in a namespace what these rules permit.
+pub(super) async fn permitted(working: &Connection, namespace: &str, wanted: &[Value]) -> Result<(), FenceError> {
+    let wanted: BTreeSet<String> = wanted.iter().map(Value::to_string).collect();
     let deadline = Instant::now() + EFFECTIVE_WITHIN;
     let mut questions = interval(QUESTIONS);
     questions.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         questions.tick().await;
-        let has: BTreeSet<String> = rules(working, namespace).await.map_err(of)?.iter().map(Value::to_string).collect();
+        let has = rules(working, namespace).await?.iter().map(Value::to_string).collect();
         if wanted.is_subset(&has) {
             return Ok(());
         }
@@ -164,11 +164,15 @@ pub(super) async fn equal_rights(root: &Connection, working: &Connection, namesp
 }
 
 /// What somebody may do in a namespace.
-async fn rules(of: &Connection, namespace: &str) -> Result<Vec<Value>> {
+///
+/// # Errors
+/// [`FenceError`].
+pub(super) async fn rules(of: &Connection, namespace: &str) -> Result<Vec<Value>, FenceError> {
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
         "spec": {"namespace": namespace}});
     let call = Call::write(Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", JSON, &review);
-    let mut answer: Value = of.json("a review of rules", call.urgent()).await?;
+    let answer = of.json("a review of rules", call.urgent()).await;
+    let mut answer: Value = answer.map_err(|error| FenceError::of("reviewing the own rights", error))?;
     let rules = answer["status"]["resourceRules"].take();
     Ok(match rules {
         Value::Array(rules) => rules,

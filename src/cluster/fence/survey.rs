@@ -52,19 +52,15 @@ pub async fn survey(root: &Connection, bindings: bool) -> Result<(Identity, Righ
     let identity = identify(root).await?;
     let Identity::Account(account) = &identity else { return Ok((identity, Rights::default())) };
     let namespace = account.namespace.as_str();
-    let mut rights = Rights {
-        lacks_token: lacking(
-            root,
-            &[
-                Question { namespace, group: "", resource: "secrets", name: "", verbs: &["create", "list", "delete"] },
-                Question { resource: "serviceaccounts/token", name: &account.name, ..Question::create(namespace) },
-            ],
-        )
-        .await?,
-        ..Rights::default()
-    };
-    if bindings && rights.lacks_token.is_empty() {
-        let verbs = &["create", "list", "delete"];
+    let verbs = &["create", "list", "delete"];
+    let token = [
+        Question { namespace, group: "", resource: "secrets", name: "", verbs },
+        Question { resource: "serviceaccounts/token", name: &account.name, ..Question::create(namespace) },
+    ];
+    let binding = async {
+        if !bindings {
+            return Ok((Vec::new(), 0));
+        }
         let group = "rbac.authorization.k8s.io";
         let questions = [
             Question { namespace, group: "", resource: "serviceaccounts", name: "", verbs },
@@ -72,16 +68,18 @@ pub async fn survey(root: &Connection, bindings: bool) -> Result<(Identity, Righ
             Question { namespace: "", group, resource: "clusterrolebindings", name: "", verbs },
             Question { namespace: "", group, resource: "rolebindings", name: "", verbs },
         ];
-        rights.lacks_binding = lacking(root, &questions).await?;
-        if rights.lacks_binding.is_empty() {
-            rights.bindings = match sources(root, account).await {
-                Ok(sources) => sources.len(),
-                Err(FenceError::Cluster(error)) => return Err(error),
-                Err(_) => 0,
-            };
+        let lacks = lacking(root, &questions).await?;
+        if !lacks.is_empty() {
+            return Ok((lacks, 0));
         }
-    }
-    Ok((identity, rights))
+        match sources(root, account).await {
+            Ok(sources) => Ok((lacks, sources.len())),
+            Err(FenceError::Cluster(error)) => Err(error),
+            Err(_) => Ok((lacks, 0)),
+        }
+    };
+    let (lacks_token, (lacks_binding, bindings)) = futures::try_join!(lacking(root, &token), binding)?;
+    Ok((identity, Rights { lacks_token, lacks_binding, bindings }))
 }
 
 async fn identify(root: &Connection) -> Result<Identity> {

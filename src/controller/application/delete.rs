@@ -159,7 +159,7 @@ async fn resources(shared: &Shared, draft: &Draft, target: &Target, cluster: &ar
         let key = ResourceKey::of(object);
         let uid = object::uid(object);
         if let Err(error) = target.applier.delete(&key, propagation, (!uid.is_empty()).then_some(uid)).await {
-            return Step::Failed(format!("failed to delete {key}: {}", argosy_render::report(&error)));
+            return Step::Failed(format!("failed to delete {key}: {}", argosy_model::report(&error)));
         }
     }
     if plan.done { Step::Done } else { Step::Pending }
@@ -177,7 +177,7 @@ pub(super) async fn owned(shared: &Shared, draft: &Draft, target: &Target) -> Re
             Some(full) => out.push(full),
             None => {
                 let read = target.live.fetch(&live.key).await;
-                out.extend(read.map_err(|e| argosy_render::report(&e))?.map(Arc::new));
+                out.extend(read.map_err(|e| argosy_model::report(&e))?.map(Arc::new));
             }
         }
     }

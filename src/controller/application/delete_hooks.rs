@@ -33,7 +33,7 @@ pub(super) async fn run(shared: &Arc<Shared>, draft: &Draft, target: &Target, mo
     let plan = plan_deletion_hooks(&input(shared, draft, moment, &hooks, &revision, &found, &*health));
     for manifest in &plan.create {
         if let Err(error) = target.applier.apply(&ApplyTask::new(manifest)).await {
-            return Step::Failed(format!("{}: {}", object::name(manifest), argosy_render::report(&error)));
+            return Step::Failed(format!("{}: {}", object::name(manifest), argosy_model::report(&error)));
         }
     }
     if !plan.failed.is_empty() {
@@ -97,7 +97,7 @@ async fn delete(target: &Target, object: &Value) {
     let deleted = target.applier.delete(&key, Propagation::Background, (!uid.is_empty()).then_some(uid)).await;
     if let Err(error) = deleted {
         // The next pass finds it again.
-        tracing::warn!(object = %key, error = argosy_render::report(&error), "a hook could not be deleted");
+        tracing::warn!(object = %key, error = argosy_model::report(&error), "a hook could not be deleted");
     }
 }
 

@@ -58,7 +58,7 @@ async fn ask(target: &Target, wanted: &Value, live: Known) -> Result<Value, Refu
             let message = format!(
                 "Failed to compare desired state to live state: error running server side apply in dryrun mode \
                  for resource {kind}/{name}: {}",
-                argosy_render::report(&error)
+                argosy_model::report(&error)
             );
             Err(Refusal { finding: Finding::new(Kind::ComparisonError, message), transient: error.is_transient() })
         }

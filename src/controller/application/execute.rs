@@ -63,7 +63,7 @@ impl Executor {
         match applied {
             Ok(outcome) => Outcome::Applied { message: outcome.message, live: Some(Arc::new(outcome.live)) },
             Err(error) if task.mode == ApplyMode::Create && error.is_already_exists() => self.existing(task).await,
-            Err(error) => Outcome::Failed(argosy_render::report(&error)),
+            Err(error) => Outcome::Failed(argosy_model::report(&error)),
         }
     }
 
@@ -72,7 +72,7 @@ impl Executor {
         match self.applier.get(&task.key).await {
             Ok(Some(live)) => Outcome::Exists(Arc::new(live)),
             Ok(None) => Outcome::Failed(format!("{} was there a moment ago and is gone; it is tried again", task.key)),
-            Err(error) => Outcome::Failed(argosy_render::report(&error)),
+            Err(error) => Outcome::Failed(argosy_model::report(&error)),
         }
     }
 
@@ -110,7 +110,7 @@ impl Executor {
                     Ok(()) => self.deleted(&task.key).await,
                     // The name belongs to another object by now, so ours is gone.
                     Err(error) if error.is_conflict() => Outcome::Deleted { gone: true },
-                    Err(error) => Outcome::Failed(argosy_render::report(&error)),
+                    Err(error) => Outcome::Failed(argosy_model::report(&error)),
                 }
             }
             .boxed()
@@ -133,7 +133,7 @@ impl Executor {
                 match self.applier.remove_finalizer(&task.key, names::FINALIZER_HOOK).await {
                     Ok(()) => Outcome::Released,
                     Err(error) if error.is_not_found() => Outcome::Released,
-                    Err(error) => Outcome::Failed(argosy_render::report(&error)),
+                    Err(error) => Outcome::Failed(argosy_model::report(&error)),
                 }
             }
             .boxed()
@@ -148,7 +148,7 @@ impl Executor {
                 match self.applier.get(&task.key).await {
                     Ok(Some(live)) => Outcome::Found(Arc::new(live)),
                     Ok(None) => Outcome::Absent,
-                    Err(error) => Outcome::Failed(argosy_render::report(&error)),
+                    Err(error) => Outcome::Failed(argosy_model::report(&error)),
                 }
             }
             .boxed()

@@ -107,7 +107,7 @@ async fn read_owners(
     }
     let read = shared.aside(target.live.fetch(&pair.key)).await;
     // One that is gone by now shows in the watch.
-    if let Some(live) = read.map_err(|e| live_failure(&argosy_render::report(&e)))? {
+    if let Some(live) = read.map_err(|e| live_failure(&argosy_model::report(&e)))? {
         pair.live = Some(Arc::new(live));
     }
     Ok(())
@@ -162,7 +162,7 @@ async fn load_schemas(target: &Target, targets: &Option<RememberedTargets>) -> R
         .openapi
         .schemas(&kinds)
         .await
-        .map_err(|e| live_failure(&format!("failed to read the cluster's schemas: {}", argosy_render::report(&e))))
+        .map_err(|e| live_failure(&format!("failed to read the cluster's schemas: {}", argosy_model::report(&e))))
 }
 
 pub(super) fn applies_server_side(target: &Value, default: bool) -> bool {

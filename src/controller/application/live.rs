@@ -91,7 +91,7 @@ async fn live_objects(
             out.push(full);
         } else {
             let read = target.live.fetch(&live.key).await;
-            out.extend(read.map_err(|e| live_failure(&argosy_render::report(&e)))?.map(Arc::new));
+            out.extend(read.map_err(|e| live_failure(&argosy_model::report(&e)))?.map(Arc::new));
         }
     }
     Ok(out)

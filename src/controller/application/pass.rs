@@ -63,7 +63,7 @@ async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested
             Verdict::Again(shared.jitter(Duration::from_millis(50), Duration::from_millis(100)), Level::Recorded)
         }
         Err(error) => {
-            tracing::warn!(application = %key, error = argosy_render::report(&error), "the application could not be written");
+            tracing::warn!(application = %key, error = argosy_model::report(&error), "the application could not be written");
             Verdict::Failed
         }
     }

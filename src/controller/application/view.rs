@@ -80,7 +80,7 @@ impl View {
             .openapi
             .schemas(&kinds)
             .await
-            .map_err(|e| format!("failed to read the cluster's schemas: {}", argosy_render::report(&e)))?;
+            .map_err(|e| format!("failed to read the cluster's schemas: {}", argosy_model::report(&e)))?;
         let predictions = self.predict(target).await?;
         let (items, normalizer, manner) = (self.items.clone(), self.normalizer.clone(), self.manner);
         let masked = masked.to_vec();

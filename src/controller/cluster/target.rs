@@ -79,9 +79,9 @@ pub(super) async fn open(
     writers: Arc<Writers>,
     interest: Arc<Interest>,
 ) -> Result<Arc<Target>, String> {
-    let version = connection.server_version().await.map_err(|e| argosy_render::report(&e))?;
+    let version = connection.server_version().await.map_err(|e| argosy_model::report(&e))?;
     let discovery = Discovery::new(connection.clone());
-    discovery.refresh().await.map_err(|e| argosy_render::report(&e))?;
+    discovery.refresh().await.map_err(|e| argosy_model::report(&e))?;
     let openapi = OpenApi::new(connection.clone());
     let settings = shared.home.settings();
     let live = LiveState::start(

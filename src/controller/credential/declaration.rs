@@ -34,7 +34,7 @@ pub(super) fn load(shared: &Shared, server: &str) -> Result<Option<Declared>, St
         let config = shared.options.in_cluster.clone();
         return Ok(Some(Declared { wanted: Wanted { config, declaration, fence, life }, version }));
     }
-    let config = ClusterConfig::from_secret(&secret.connection()).map_err(|e| argosy_render::report(&e))?;
+    let config = ClusterConfig::from_secret(&secret.connection()).map_err(|e| argosy_model::report(&e))?;
     let config = config.within(&shared.surroundings);
     Ok(Some(Declared { wanted: Wanted { config, declaration: secret.id.clone(), fence, life }, version }))
 }

@@ -40,6 +40,14 @@ pub(super) struct Wanted {
     pub(super) life: Duration,
 }
 
+/// What a look at a cluster shows.
+pub(super) struct Found {
+    /// Connected with the declared credential.
+    pub(super) root: Connection,
+    /// The fence it permits.
+    pub(super) choice: Choice,
+}
+
 /// What is worked with.
 #[derive(Clone)]
 pub(super) struct Held {
@@ -93,18 +101,22 @@ impl Place {
 
     /// Makes a credential, proves it and puts it in the place of the one that
     /// `working` has, or connects with it. On an error everything stays as it was.
+    /// `found` was seen of the same declaration a moment ago.
     ///
     /// # Errors
     /// [`Failure`].
     pub(super) async fn establish(
         &self,
         wanted: Wanted,
+        found: Option<Found>,
         working: Option<Connection>,
         held: Option<&Held>,
         serial: u64,
     ) -> Result<Established, Failure> {
-        let root = self.connect(&wanted.config).await?;
-        let mut choice = choose(&root, wanted.fence).await?;
+        let Found { root, mut choice } = match found {
+            Some(found) => found,
+            None => look(&wanted, self.budget.clone(), self.seed).await?,
+        };
         let kept = held.and_then(|held| held.grant.as_ref()).filter(|_| working.is_some());
         let mut made = None;
         let is_same =
@@ -139,7 +151,7 @@ impl Place {
                 if let (Some(fence), Some(grant)) = (self.fence(root, &wanted, &choice), &grant)
                     && let Err(error) = fence.discard(grant).await
                 {
-                    let error = argosy_render::report(&error);
+                    let error = argosy_model::report(&error);
                     tracing::debug!(server = &*self.server, error, "a mark is left over until the next attempt");
                 }
                 Err(error.into())
@@ -213,7 +225,7 @@ impl Place {
         match retired.await {
             Ok(took) => tracing::debug!(server = &*self.server, ?took, "the replaced credential is refused"),
             Err(error) => {
-                let error = argosy_render::report(&error);
+                let error = argosy_model::report(&error);
                 tracing::warn!(
                     server = &*self.server,
                     error,
@@ -234,7 +246,7 @@ impl Place {
         };
         let late = || Err(FenceError::Cluster(Error::Timeout(CLEANED)));
         if let Err(error) = tokio::time::timeout(CLEANED, withdrawn).await.unwrap_or_else(|_| late()) {
-            let error = argosy_render::report(&error);
+            let error = argosy_model::report(&error);
             tracing::info!(
                 server = &*self.server,
                 error,
@@ -253,7 +265,7 @@ impl Place {
             }
         };
         asked.await.unwrap_or_else(|error| {
-            let error = argosy_render::report(&error);
+            let error = argosy_model::report(&error);
             tracing::debug!(server = &*self.server, error, "it cannot be told whether somebody has taken over");
             true
         })
@@ -294,21 +306,25 @@ async fn promote(
     }
 }
 
-/// Also proves the declared credential.
-async fn choose(root: &Connection, wish: FenceWish) -> Result<Choice, Error> {
-    if wish == FenceWish::None {
-        root.server_version().await?;
-    }
-    let (identity, rights) = match wish {
-        FenceWish::None => (argosy_cluster::fence::Identity::Unknown, Default::default()),
-        wish => survey(root, wish == FenceWish::Binding).await?,
+/// Looks which fence a cluster permits, and proves the declared credential by that.
+///
+/// # Errors
+/// When it does not let us in, or not now.
+pub(super) async fn look(wanted: &Wanted, budget: Arc<Budget>, seed: u64) -> Result<Found, Error> {
+    let root = Connection::connect(&wanted.config, budget, seed).await?;
+    let (identity, rights) = match wanted.fence {
+        FenceWish::None => {
+            root.server_version().await?;
+            (argosy_cluster::fence::Identity::Unknown, Default::default())
+        }
+        wish => survey(&root, wish == FenceWish::Binding).await?,
     };
-    Ok(choose_fence(wish, &identity, &rights))
+    Ok(Found { root, choice: choose_fence(wanted.fence, &identity, &rights) })
 }
 
 /// What is left when a fence turns out to be refused.
 fn weaker(choice: Choice, wish: FenceWish, error: &FenceError) -> Choice {
-    let reason = Some(argosy_render::report(error));
+    let reason = Some(argosy_model::report(error));
     match choice.kind {
         FenceKind::Binding => Choice { kind: FenceKind::Token, reason, is_short: true, ..choice },
         FenceKind::Token | FenceKind::Lease => {

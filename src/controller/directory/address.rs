@@ -18,7 +18,7 @@ pub(super) const SCOPE: &str = "#project=";
 /// # Errors
 /// [`GenerateError::Source`] where it is none, or not one for tenants.
 pub(super) fn read(shared: &Shared, text: &str) -> Result<RepoUrl, GenerateError> {
-    let url = RepoUrl::parse(text).map_err(|e| GenerateError::Source(argosy_render::report(&e)))?;
+    let url = RepoUrl::parse(text).map_err(|e| GenerateError::Source(argosy_model::report(&e)))?;
     if text.contains(SCOPE) || url.to_string().contains(SCOPE) {
         return Err(GenerateError::Source(format!("the address of a repository cannot contain '{SCOPE}'")));
     }

@@ -89,7 +89,7 @@ async fn read(reader: LogReader, namespace: String, pod: String, options: LogOpt
         Ok(log) => log,
         Err(error) => {
             // Nobody is there to hear it when this fails.
-            let _ = feed.send(Line { pod, at: None, text: argosy_render::report(&error) }).await;
+            let _ = feed.send(Line { pod, at: None, text: argosy_model::report(&error) }).await;
             return;
         }
     };
@@ -99,7 +99,7 @@ async fn read(reader: LogReader, namespace: String, pod: String, options: LogOpt
             Ok(Some(line)) => line,
             Ok(None) => return,
             Err(error) => {
-                let text = argosy_render::report(&error);
+                let text = argosy_model::report(&error);
                 let _ = feed.send(Line { pod, at: last, text }).await;
                 return;
             }

@@ -17,7 +17,7 @@ pub(super) fn of_cluster(doing: &str, error: &Error, secret: Option<&str>) -> St
     let code = code(error);
     match secret {
         Some(name) => Status::new(code, format!("{doing}: the cluster refuses it for Secret {name}")),
-        None => Status::new(code, format!("{doing}: {}", argosy_render::report(error))),
+        None => Status::new(code, format!("{doing}: {}", argosy_model::report(error))),
     }
 }
 

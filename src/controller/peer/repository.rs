@@ -51,7 +51,7 @@ pub(super) async fn apps(
     let enabled = enabled_types(shared);
     let work = tokio::task::spawn_blocking(move || {
         let entries = located.tree()?.list("", true);
-        let entries = entries.map_err(|e| crate::repository::GenerateError::Repository(argosy_render::report(&e)))?;
+        let entries = entries.map_err(|e| crate::repository::GenerateError::Repository(argosy_model::report(&e)))?;
         let files = entries.iter().filter(|e| matches!(e.kind, EntryKind::File | EntryKind::Symlink));
         Ok(discover(files.map(|e| e.path.as_str()), enabled))
     });
@@ -97,7 +97,7 @@ pub(super) async fn details(
         .map_err(|error| Status::internal(format!("the source cannot be written as JSON: {error}")))?;
     let work = tokio::task::spawn_blocking(move || {
         let tree = located.tree().map_err(|e| refusal::of_repository(&e))?;
-        details::of(&tree, &source, &app, enabled).map_err(|e| Status::invalid_argument(argosy_render::report(&e)))
+        details::of(&tree, &source, &app, enabled).map_err(|e| Status::invalid_argument(argosy_model::report(&e)))
     });
     work.await.map_err(|error| Status::internal(format!("reading the source failed: {error}")))?
 }

@@ -45,7 +45,7 @@ pub(super) async fn metadata(
     let located = lent.mirror.locate(&source, false).await.map_err(|e| refusal::of_repository(&e))?;
     let work = tokio::task::spawn_blocking(move || located.objects.commit_metadata(&located.commit));
     let found = work.await.map_err(|error| Status::internal(format!("reading the commit failed: {error}")))?;
-    let found = found.map_err(|error| Status::not_found(argosy_render::report(&error)))?;
+    let found = found.map_err(|error| Status::not_found(argosy_model::report(&error)))?;
     Ok(RevisionMetadata {
         author: found.author,
         date: Timestamp::from_second(found.date).ok().map(Time::from),

@@ -117,7 +117,7 @@ impl Located {
     /// The files of the commit. Reading them blocks.
     pub(crate) fn tree(&self) -> Result<SnapshotTree, GenerateError> {
         let snapshot = self.objects.snapshot(&self.commit);
-        snapshot.map(SnapshotTree).map_err(|e| GenerateError::Repository(argosy_render::report(&e)))
+        snapshot.map(SnapshotTree).map_err(|e| GenerateError::Repository(argosy_model::report(&e)))
     }
 
     /// Renders a source at this commit.
@@ -146,7 +146,7 @@ pub(crate) fn render_files(
     let instance = app.instance_name(&shared.options.namespace);
     let request = round::render_request(shared, &source, &instance, false);
     let rendered = shared.renderer.render(files, &request, (shared.clock)());
-    rendered.map_err(|error| GenerateError::Source(argosy_render::report(&*error)))
+    rendered.map_err(|error| GenerateError::Source(argosy_model::report(&*error)))
 }
 
 /// The source types that are on.

@@ -155,7 +155,7 @@ pub(super) fn commit_of(
     objects: &Objects,
     source: &ApplicationSource,
 ) -> Result<String, GenerateError> {
-    let source_error = |error: argosy_git::Error| GenerateError::Source(argosy_render::report(&error));
+    let source_error = |error: argosy_git::Error| GenerateError::Source(argosy_model::report(&error));
     match resolve(refs, &source.target_revision, &source.tag_prefix).map_err(source_error)? {
         Resolution::Commit { sha, .. } => Ok(sha),
         Resolution::Abbreviated(prefix) => objects.complete(&prefix).map_err(source_error),
@@ -190,7 +190,7 @@ fn render_blocking(
     let rendered = shared
         .renderer
         .render(&tree, &render, (shared.clock)())
-        .map_err(|error| GenerateError::Source(argosy_render::report(&*error)))?;
+        .map_err(|error| GenerateError::Source(argosy_model::report(&*error)))?;
     let key = shared.renderer.key(&tree, &render).ok();
     Ok(Generated { commit, rendered, key })
 }
@@ -216,5 +216,5 @@ pub(super) fn render_request<'a>(
 }
 
 fn in_words(error: argosy_git::Error) -> GenerateError {
-    GenerateError::Repository(argosy_render::report(&error))
+    GenerateError::Repository(argosy_model::report(&error))
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::assignment::Assignment;
-use crate::error::{Error, report};
+use crate::error::Error;
 use crate::etcd::connection::{CallError, Connection};
 use crate::etcd::document::{Document, DocumentError};
 use crate::etcd::keys::{FENCED, Key, Keys};
@@ -174,7 +174,7 @@ impl Leader {
                     Ok(Stored::Deposed(_)) => return,
                     Ok(Stored::Outdated) => patience = Some(Instant::now() + PAUSE),
                     Err(error) => {
-                        trouble.on_failure(&report(&error));
+                        trouble.on_failure(&argosy_model::report(&error));
                         patience = Some(Instant::now() + PAUSE);
                     }
                 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use etcd_client::KeyValue;
 use serde::{Deserialize, Serialize};
 
-use crate::error::report;
 use crate::etcd::document::{Document, Session};
 use crate::etcd::keys::{FENCED, Key, Keys};
 use crate::etcd::plan::Sessions;
@@ -79,7 +78,10 @@ impl View {
                     // What was in force stays in force here.
                     Err(error) => {
                         self.is_readable = false;
-                        tracing::error!(error = report(&error), "the assignment cannot be read; what is owned stays");
+                        tracing::error!(
+                            error = argosy_model::report(&error),
+                            "the assignment cannot be read; what is owned stays"
+                        );
                     }
                 }
             }

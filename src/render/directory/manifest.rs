@@ -32,7 +32,7 @@ fn read_yaml(file: &ManifestFile, text: &str, objects: &mut Vec<Value>) -> Resul
         if found || looks_like_manifest(text) {
             return Err(failure);
         }
-        tracing::debug!(file = file.name, reason = %crate::report(&failure), "passing over a file that is no manifest");
+        tracing::debug!(file = file.name, reason = %argosy_model::report(&failure), "passing over a file that is no manifest");
         return Ok(());
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! Which files of a directory become which objects.
 
+use argosy_model::report;
 use argosy_render::directory::{DirectoryRequest, render};
-use argosy_render::{Error, MemoryTree, report};
+use argosy_render::{Error, MemoryTree};
 use serde_json::{Value, json};
 
 fn config_map(name: &str) -> String {

@@ -4,9 +4,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use argosy_model::report;
 use argosy_render::cache::{Cache, FailurePolicy, Key};
 use argosy_render::{
-    Entry, Error, MemoryTree, RenderRequest, Rendered, Renderer, RendererOptions, SourceType, Tree, TreeError, report,
+    Entry, Error, MemoryTree, RenderRequest, Rendered, Renderer, RendererOptions, SourceType, Tree, TreeError,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,7 +1,8 @@
 //! What type a source has, and how a repository overrides its parameters.
 
+use argosy_model::report;
 use argosy_render::source::{detect, merge_overrides};
-use argosy_render::{EnabledTypes, MemoryTree, SourceSpec, SourceType, report};
+use argosy_render::{EnabledTypes, MemoryTree, SourceSpec, SourceType};
 use serde_json::{Value, json};
 
 fn detected(tree: &MemoryTree, source: &Value) -> String {

@@ -14,10 +14,10 @@ use url::form_urlencoded;
 
 use super::login::{cleared, not_configured};
 use super::{Auth, implicit, redirect, text};
+use crate::sso::addresses;
 use crate::sso::client::Client;
 use crate::sso::flow::{Attempt, COOKIE, FlowError};
 use crate::sso::tokens::Tokens;
-use crate::sso::{addresses, chain};
 
 /// Longest words of a provider that are shown, in characters.
 const LONGEST: usize = 1000;
@@ -53,7 +53,7 @@ pub(super) async fn answer(State(auth): State<Auth>, uri: Uri, headers: HeaderMa
     let tokens = match client.redeem(&answer.code, &attempt.redirect_uri, attempt.verifier()).await {
         Ok(tokens) => tokens,
         Err(error) => {
-            tracing::warn!(error = chain(&error), "the provider gives no token for a code");
+            tracing::warn!(error = argosy_model::report(&error), "the provider gives no token for a code");
             return text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
         }
     };
@@ -91,7 +91,7 @@ pub(super) async fn finish(auth: &Auth, client: &Client, attempt: &Attempt, toke
         return text(StatusCode::BAD_REQUEST, "failed to verify app state: invalid return URL");
     };
     if let Err(error) = auth.sso().remember(client, &identity, tokens).await {
-        tracing::error!(error = chain(&error), "what is needed of a sign-in cannot be kept");
+        tracing::error!(error = argosy_model::report(&error), "what is needed of a sign-in cannot be kept");
         return text(StatusCode::INTERNAL_SERVER_ERROR, "the sign-in cannot be kept, try again later");
     }
     match auth.shared.cookies(token.expose()) {
@@ -105,7 +105,8 @@ pub(super) async fn finish(auth: &Auth, client: &Client, attempt: &Attempt, toke
 
 /// Whose token it is, if it was made for this sign-in.
 async fn identify(auth: &Auth, client: &Client, attempt: &Attempt, token: &Secret<String>) -> Result<Identity, String> {
-    let identity = client.identify(token.expose(), (auth.shared.clock)()).await.map_err(|error| chain(&error))?;
+    let identity =
+        client.identify(token.expose(), (auth.shared.clock)()).await.map_err(|error| argosy_model::report(&error))?;
     attempt.check_nonce(&identity.claims).map_err(|error| error.to_string())?;
     Ok(identity)
 }

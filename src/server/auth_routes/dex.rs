@@ -22,7 +22,6 @@ use url::Url;
 use super::login::not_configured;
 use super::{Auth, redirect, text};
 use crate::options::ServerOptions;
-use crate::sso::chain;
 use crate::sso::dex::{DexAddress, DexError, PATH, is_configured};
 use crate::sso::transport::{TransportError, passing_on};
 
@@ -124,7 +123,7 @@ fn answered(answer: reqwest::Response) -> Response {
 }
 
 fn failed(auth: &Auth, error: &ProxyError, is_page: bool) -> Response {
-    tracing::error!(error = chain(error), "a request cannot be passed on to Dex");
+    tracing::error!(error = argosy_model::report(error), "a request cannot be passed on to Dex");
     if is_page { sign_in_page(auth) } else { text(StatusCode::BAD_GATEWAY, "Dex does not answer") }
 }
 

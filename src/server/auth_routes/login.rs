@@ -6,8 +6,8 @@ use http::{HeaderMap, StatusCode, Uri};
 use url::form_urlencoded;
 
 use super::{Auth, host, redirect, text};
+use crate::sso::addresses;
 use crate::sso::flow::{Attempt, COOKIE, PATIENCE};
-use crate::sso::{addresses, chain};
 
 const WRONG_ADDRESS: &str = "Invalid redirect URL: the protocol and host (including port) must match and the path \
                              must be within allowed URLs if provided";
@@ -38,7 +38,11 @@ pub(super) async fn begin(State(auth): State<Auth>, uri: Uri, headers: HeaderMap
     let known = match client.provider.known().await {
         Ok(known) => known,
         Err(error) => {
-            tracing::error!(error = chain(&error), issuer = client.config.issuer, "the provider cannot be asked");
+            tracing::error!(
+                error = argosy_model::report(&error),
+                issuer = client.config.issuer,
+                "the provider cannot be asked"
+            );
             let words = format!("failed to query provider \"{}\"", client.config.issuer);
             return text(StatusCode::INTERNAL_SERVER_ERROR, words);
         }

@@ -15,7 +15,7 @@ use super::{Auth, add_cookies, host, redirect, text};
 use crate::api::revoke;
 use crate::gateway::cookie;
 use crate::gateway::guard::is_cross_site;
-use crate::sso::{addresses, chain};
+use crate::sso::addresses;
 
 /// How long a user waits for the revocation to be written.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ async fn end(auth: &Auth, identity: &Identity) -> bool {
     };
     match timeout(PATIENCE, written).await {
         Ok(Ok(())) => return true,
-        Ok(Err(error)) => tracing::error!(error = chain(&error), "a token could not be revoked"),
+        Ok(Err(error)) => tracing::error!(error = argosy_model::report(&error), "a token could not be revoked"),
         Err(_) => tracing::error!("a token could not be revoked in time"),
     }
     false

@@ -118,7 +118,7 @@ impl Provider {
         }
         match self.read(Some(&known)).await {
             Err(error) if known.at.elapsed() < STALE => {
-                tracing::warn!(error = super::chain(&error), "the provider is away; what it said last stands");
+                tracing::warn!(error = argosy_model::report(&error), "the provider is away; what it said last stands");
                 Ok(known)
             }
             read => read,
@@ -139,7 +139,7 @@ impl Provider {
         match self.read(Some(&known)).await {
             Ok(newer) => Ok(newer.verify(token)?),
             Err(error) => {
-                tracing::debug!(error = super::chain(&error), "the provider's keys could not be read again");
+                tracing::debug!(error = argosy_model::report(&error), "the provider's keys could not be read again");
                 Err(reason.into())
             }
         }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Sso;
 use super::client::{Client, end_of, unproven};
 use super::sessions::{Session, SessionId};
-use super::{chain, tokens};
+use super::tokens;
 use crate::authority::revocation::Revocations;
 
 /// How long a refusal of the provider stands: the refresh token may be used once, and
@@ -59,10 +59,14 @@ impl Sso {
     /// Trades the refresh token in, and keeps what comes back.
     async fn ask(&self, client: &Client, old: &Identity, session: Session, now: Timestamp) -> Option<Secret<String>> {
         let outcome = tokens::refresh(&client.provider, &client.config, &session.refresh_token()?).await;
-        let given = outcome.inspect_err(|error| tracing::warn!(error = chain(error), "a session could not be renewed"));
+        let given = outcome
+            .inspect_err(|error| tracing::warn!(error = argosy_model::report(error), "a session could not be renewed"));
         let given = given.ok()?;
         let new = client.identify(given.id_token.expose(), now).await.inspect_err(|error| {
-            tracing::warn!(error = chain(error), "the provider renewed a session with a token that is not accepted");
+            tracing::warn!(
+                error = argosy_model::report(error),
+                "the provider renewed a session with a token that is not accepted"
+            );
         });
         let new = new.ok()?;
         // The provider must not turn one user into another.
@@ -73,7 +77,10 @@ impl Sso {
         let access_token = given.access_token.filter(|_| client.config.user_info.is_some());
         let session = session.with(access_token, given.refresh_token, &given.id_token);
         if let Err(error) = self.keep(&SessionId::of(&new.claims), session).await {
-            tracing::warn!(error = chain(&error), "a renewed session could not be told to other replicas");
+            tracing::warn!(
+                error = argosy_model::report(&error),
+                "a renewed session could not be told to other replicas"
+            );
         }
         Some(given.id_token)
     }

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::chain;
 use super::client::Client;
 use super::config::Config;
 use super::dex::{DexAddress, Trust};
@@ -107,7 +106,7 @@ async fn a_code_counts_once_and_only_with_its_proof_and_secret() {
     assert!(matches!(client.redeem(&code, BACK, attempt.verifier()).await, Err(TokensError::Refused { .. })));
     let stranger = client_of(Config { client_secret: Secret::new("canary-wrong".to_owned()), ..config(&provider) });
     let error = sign_in(&stranger).await.map(drop).unwrap_err();
-    let words = format!("{} {error:?}", chain(&error));
+    let words = format!("{} {error:?}", argosy_model::report(&error));
     assert!(words.contains("invalid_client") && !words.contains("canary"), "{words}");
 }
 
@@ -128,7 +127,10 @@ async fn every_kind_of_key_is_understood_and_a_rotation_is_noticed_at_once() {
     for kind in Kind::ALL {
         provider.rotate(kind).unwrap();
         let token = provider.token(json!({}));
-        client.identify(&token, now()).await.unwrap_or_else(|error| panic!("{kind:?}: {}", chain(&error)));
+        client
+            .identify(&token, now())
+            .await
+            .unwrap_or_else(|error| panic!("{kind:?}: {}", argosy_model::report(&error)));
     }
     let old = provider.token(json!({}));
     provider.rotate(Kind::P256).unwrap();

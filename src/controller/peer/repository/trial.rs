@@ -29,7 +29,7 @@ pub(in crate::peer) async fn test(
     let repository = given(request)?;
     git_only(repository)?;
     let failed = |error: argosy_git::Error| {
-        Status::invalid_argument(format!("error testing repository connectivity: {}", argosy_render::report(&error)))
+        Status::invalid_argument(format!("error testing repository connectivity: {}", argosy_model::report(&error)))
     };
     let url = RepoUrl::parse(&repository.repo).map_err(failed)?;
     let project = if request.project.is_empty() { &repository.project } else { &request.project };
