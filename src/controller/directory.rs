@@ -33,6 +33,9 @@ const PLACED: Duration = Duration::from_secs(30);
 /// takes a while, and one that hangs must not keep its applications for ever.
 const CONNECTED: Duration = Duration::from_secs(120);
 
+/// How often a repository that moves is asked for again, and after what at least each time.
+const MOVES: (usize, Duration) = (20, Duration::from_millis(100));
+
 const MOVING: &str = "it is moving to another replica";
 
 /// See the module's page.
@@ -240,13 +243,24 @@ impl Directory {
         }
     }
 
-    /// Asks the owner of a source's repository for its manifests.
+    /// Asks the owner of a source's repository for its manifests, and asks again where it
+    /// moves: that is nothing to tell an application's owner, nor is the end of this process.
     pub(crate) async fn generate(
         &self,
         shared: &Shared,
         project: &str,
         request: Generate,
     ) -> Result<Generated, GenerateError> {
+        for _ in 0..MOVES.0 {
+            match self.ask_owner(shared, project, request.clone()).await {
+                Err(GenerateError::Moved(_)) => tokio::time::sleep(shared.jitter(MOVES.1, MOVES.1)).await,
+                answer => return answer,
+            }
+        }
+        self.ask_owner(shared, project, request).await
+    }
+
+    async fn ask_owner(&self, shared: &Shared, project: &str, request: Generate) -> Result<Generated, GenerateError> {
         let (url, name) = entity_of(shared, project, &request.source.repo_url)?;
         let entity = EntityId::Repository { url: name.clone() };
         let key = request.app.clone();
