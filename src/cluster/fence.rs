@@ -197,6 +197,7 @@ impl Fence {
             (FenceKind::Token | FenceKind::Lease, []) => Vec::new(),
             (FenceKind::Token | FenceKind::Lease, _) => {
                 let unknown = |error: &FenceError| tracing::debug!(%error, "nothing is known to prove a refusal with");
+                // Then there is no proof, and the caller waits for the earlier owner's end.
                 prove::rules(&self.root, scene).await.inspect_err(unknown).unwrap_or_default()
             }
         };

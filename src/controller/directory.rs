@@ -17,6 +17,7 @@ use argosy_engine::refresh::Level;
 use argosy_fleet::{EntityId, Fleet};
 use argosy_model::AppKey;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use crate::application::Application;
 use crate::bell::{Bell, Wake};
@@ -33,8 +34,9 @@ const PLACED: Duration = Duration::from_secs(30);
 /// takes a while, and one that hangs must not keep its applications for ever.
 const CONNECTED: Duration = Duration::from_secs(120);
 
-/// How often a repository that moves is asked for again, and after what at least each time.
-const MOVES: (usize, Duration) = (20, Duration::from_millis(100));
+/// For how long a repository that moves is asked for again, and after what at least each
+/// time. A repository that is not placed in [`PLACED`] is not asked for again.
+const MOVED: (Duration, Duration) = (Duration::from_secs(4), Duration::from_millis(100));
 
 const MOVING: &str = "it is moving to another replica";
 
@@ -251,13 +253,14 @@ impl Directory {
         project: &str,
         request: Generate,
     ) -> Result<Generated, GenerateError> {
-        for _ in 0..MOVES.0 {
+        let (patience, wait) = MOVED;
+        let began = Instant::now();
+        loop {
             match self.ask_owner(shared, project, request.clone()).await {
-                Err(GenerateError::Moved(_)) => tokio::time::sleep(shared.jitter(MOVES.1, MOVES.1)).await,
+                Err(GenerateError::Moved(_)) if began.elapsed() < patience => sleep(shared.jitter(wait, wait)).await,
                 answer => return answer,
             }
         }
-        self.ask_owner(shared, project, request).await
     }
 
     async fn ask_owner(&self, shared: &Shared, project: &str, request: Generate) -> Result<Generated, GenerateError> {
