@@ -292,7 +292,7 @@ impl Leader {
         if answer.succeeded() {
             return Ok(Stored::At(answer.header().map_or(0, etcd_client::ResponseHeader::revision)));
         }
-        let current = leader_of(&answer).map_or(Term(0), |(term, _)| term);
+        let current = leader_of(&answer).map_or(Term(0), |(_, term)| term);
         Ok(if current == term { Stored::Outdated } else { Stored::Deposed(current) })
     }
 
