@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use argosy_loadtest::simulated;
-use argosy_sandbox::cluster::{ClusterOptions, KUBERNETES_VERSION};
+use argosy_sandbox::cluster::ClusterOptions;
 use argosy_sandbox::controllers::{Controllers, Options, Surroundings};
 use argosy_sandbox::identity::TokenKeys;
+use argosy_sandbox::kinds::KUBERNETES_VERSION;
 use argosy_sandbox::lifecycle::Bootstrap;
 use argosy_sandbox::serve::{Sandbox, SandboxOptions};
 use base64::Engine;

@@ -10,14 +10,12 @@ use crate::controllers::{Controllers, Options, PodOptions, Surroundings};
 use crate::faults::Faults;
 use crate::identity::{KeyError, StaticToken, TokenKeys};
 use crate::journal::Journal;
+use crate::kinds::KUBERNETES_VERSION;
 use crate::lifecycle::Bootstrap;
 use crate::private_file;
 use crate::serve::{Sandbox, SandboxOptions, StartError};
 use crate::stamp::{Clock, Random};
 use crate::store::StoreError;
-
-/// The Kubernetes whose API is spoken.
-pub const KUBERNETES_VERSION: &str = "v1.36.3";
 
 /// Where the key that signs tokens is kept, within the folder.
 const TOKEN_KEY: &str = "tokens.key";

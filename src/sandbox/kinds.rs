@@ -40,6 +40,9 @@ pub use self::paths::paths_of;
 pub use self::protobuf::{Unreadable, read_protobuf};
 pub use self::structural::validate as validate_structural;
 
+/// The Kubernetes whose API is spoken.
+pub const KUBERNETES_VERSION: &str = "v1.36.3";
+
 /// One kind in one version.
 #[derive(Debug)]
 pub struct Kind {

@@ -44,7 +44,7 @@ impl Cluster {
         let what = Bootstrap {
             node: Some("sandbox".to_owned()),
             user_facing_roles: true,
-            version: "v1.36.3".to_owned(),
+            version: crate::kinds::KUBERNETES_VERSION.to_owned(),
             address: "127.0.0.1:6443".parse().unwrap(),
         };
         bootstrap(&store, &stamps, &what).unwrap();

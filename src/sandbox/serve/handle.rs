@@ -14,7 +14,7 @@ use super::route::{self, ResourceRoute, Route};
 use super::{delete, discovery, openapi, question, read, scale, watch, write};
 use crate::failure::Failure;
 use crate::hooks::{self, Attributes, Caller, Record};
-use crate::kinds::{Kind, Kinds};
+use crate::kinds::{KUBERNETES_VERSION, Kind, Kinds};
 
 /// Most bytes of a body; the real server takes 3 MiB.
 const MAX_BODY: usize = 3 << 20;
@@ -247,7 +247,7 @@ fn is_own_group(name: &str) -> bool {
 fn version() -> Value {
     json!({
         "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36",
-        "minCompatibilityMajor": "1", "minCompatibilityMinor": "35", "gitVersion": "v1.36.3",
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": "35", "gitVersion": KUBERNETES_VERSION,
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "go1.26", "compiler": "gc", "platform": "linux/amd64",
     })

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
-
 use http::{HeaderMap, header};
 use prost::Message as _;
+use serde_json::{Map, Value, json};
 
-use crate::kinds::{Kind, Kinds, builtin_document, builtin_document_names, custom};
+use crate::kinds::{KUBERNETES_VERSION, Kind, Kinds, builtin_document, builtin_document_names, custom};
 
 /// `/openapi/v3`.
 pub(super) fn index(kinds: &Kinds) -> Value {
@@ -54,7 +53,7 @@ pub(super) fn swagger(kinds: &Kinds) -> String {
         }
     }
     let document = json!({
-        "swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.36.3"},
+        "swagger": "2.0", "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
         "paths": paths, "definitions": definitions,
     });
     document.to_string().replace("#/components/schemas/", "#/definitions/")
@@ -70,10 +69,10 @@ pub(super) fn wants_protobuf(headers: &HeaderMap) -> bool {
     accepted.any(|value| value.contains("proto-openapi.spec.v2"))
 }
 
-/// `/openapi/v2` as protobuf, and without definitions: a client passes over the kinds
-/// that it does not find there, and the server checks them.
+/// `/openapi/v2` as protobuf, and without definitions: a client checks no kind that it
+/// does not find there. What it sends the server checks, and of unknown fields it warns.
 pub(super) fn swagger_without_kinds() -> Vec<u8> {
-    let info = Info { title: "Kubernetes".to_owned(), version: "v1.36.3".to_owned() };
+    let info = Info { title: "Kubernetes".to_owned(), version: KUBERNETES_VERSION.to_owned() };
     Swagger { swagger: "2.0".to_owned(), info: Some(info) }.encode_to_vec()
 }
 

@@ -34,7 +34,7 @@ async fn start() -> anyhow::Result<Sandbox> {
     let what = Bootstrap {
         node: None,
         user_facing_roles: true,
-        version: argosy_sandbox::cluster::KUBERNETES_VERSION.to_owned(),
+        version: argosy_sandbox::kinds::KUBERNETES_VERSION.to_owned(),
         address: sandbox.address(),
     };
     bootstrap(sandbox.store(), sandbox.stamps(), &what)?;
