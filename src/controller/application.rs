@@ -7,6 +7,7 @@
 //! Owns the application's turn: at most one pass runs at a time, and whatever
 //! happens meanwhile is one more pass afterwards. A trigger carries a level and
 //! no data ([`crate::bell`]); the pass reads desired and observed state itself.
+//! Whether it waits for a round of others depends on the trigger ([`crate::turns`]).
 //!
 //! A pass ([`pass`]) compares ([`compare`]), decides by pure functions of the
 //! engine, runs a sync where one is asked for ([`operate`]), deletes where the
@@ -23,6 +24,7 @@ mod delete;
 mod delete_hooks;
 mod destination;
 mod dry_run;
+mod due;
 mod execute;
 mod judge;
 mod kinds;
@@ -57,6 +59,7 @@ pub(crate) use view::View;
 
 use crate::bell::{Bell, Rung};
 use crate::context::Shared;
+use due::{Due, Ticket};
 use memory::Memory;
 use pass::Verdict;
 
@@ -70,47 +73,46 @@ pub(crate) struct Application {
     bell: Arc<Bell>,
     /// `None` while a pass has it.
     memory: Option<Box<Memory>>,
+    /// What is due after the pass that runs.
     due: Option<Due>,
+    /// Of the pass that runs, or waits for its turn.
+    ticket: Option<Arc<Ticket>>,
     timer: Option<SpawnHandle>,
     failures: u32,
-}
-
-/// Why the next pass runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    /// The object itself changed; the pass finds out what that means.
-    Object,
-    /// A comparison of at least this level is asked for.
-    Refresh(Level),
 }
 
 // === impl Application ===
 
 impl Application {
-    /// An application that begins with a comparison.
-    pub(crate) fn new(shared: Arc<Shared>, key: AppKey, bell: Arc<Bell>) -> Self {
-        let due = Some(Due::Refresh(Level::Latest));
-        Self { shared, key, bell, memory: Some(Box::default()), due, timer: None, failures: 0 }
+    /// An application that begins with a comparison. One that is `new` to everybody is
+    /// urgent.
+    pub(crate) fn new(shared: Arc<Shared>, key: AppKey, bell: Arc<Bell>, new: bool) -> Self {
+        let due = Some(Due { level: Some(Level::Latest), is_urgent: new });
+        Self { shared, key, bell, memory: Some(Box::default()), due, ticket: None, timer: None, failures: 0 }
+    }
+
+    /// A pass is due: the one that waits for its turn, or the next.
+    fn owe(&mut self, due: Due) {
+        if self.ticket.as_ref().is_none_or(|waiting| !waiting.add(due)) {
+            self.due = Some(self.due.map_or(due, |known| known.and(due)));
+        }
     }
 
     /// Starts a pass if one is due and none runs.
     fn pump(&mut self, ctx: &mut Context<Self>) {
-        if self.due.is_none() {
-            return;
-        }
+        let Some(due) = self.due else { return };
+        // A pass that runs has it.
         let Some(mut memory) = self.memory.take() else { return };
-        let due = self.due.take();
+        self.due = None;
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
         let (shared, key) = (self.shared.clone(), self.key.clone());
-        let requested = match due {
-            Some(Due::Refresh(level)) => Some(level),
-            _ => None,
-        };
+        let ticket = Arc::new(Ticket::new(due));
+        self.ticket = Some(ticket.clone());
         // On the shared pool: a pass computes, and this thread serves mailboxes.
         let pass = tokio::spawn(async move {
-            let verdict = pass::run(&shared, &key, &mut memory, requested).await;
+            let verdict = pass::run(&shared, &key, &mut memory, &ticket).await;
             (memory, verdict)
         });
         ctx.spawn(pass.into_actor(self).map(|ended, actor, ctx| match ended {
@@ -124,6 +126,7 @@ impl Application {
 
     fn on_pass(&mut self, memory: Box<Memory>, verdict: Verdict, ctx: &mut Context<Self>) {
         self.memory = Some(memory);
+        self.ticket = None;
         match verdict {
             Verdict::Idle => self.failures = 0,
             Verdict::Again(wait, level) => {
@@ -146,7 +149,7 @@ impl Application {
     fn wake_after(&mut self, wait: Duration, level: Level, ctx: &mut Context<Self>) {
         self.timer = Some(ctx.run_later(wait, move |actor, ctx| {
             actor.timer = None;
-            actor.due = actor.due.max(Some(Due::Refresh(level)));
+            actor.owe(Due { level: Some(level), is_urgent: true });
             actor.pump(ctx);
         }));
     }
@@ -170,9 +173,11 @@ impl Handler<Rung> for Application {
             return;
         }
         let misses_kinds = self.memory.as_ref().is_none_or(|m| m.misses_kinds);
-        let level = calls.level.max((calls.kinds && misses_kinds).then_some(Level::Recorded));
-        let due = level.map(Due::Refresh).or(calls.object.then_some(Due::Object));
-        self.due = self.due.max(due);
+        let round = calls.round.max((calls.kinds && misses_kinds).then_some(Level::Recorded));
+        let is_urgent = calls.object || calls.level.is_some();
+        if is_urgent || round.is_some() {
+            self.owe(Due { level: calls.level.max(round), is_urgent });
+        }
         self.pump(ctx);
     }
 }

@@ -17,8 +17,10 @@ use crate::application::Application;
 pub(crate) enum Wake {
     /// Its own object changed.
     Object,
-    /// Compare at least this thoroughly.
+    /// Something happened to it: compare at least this thoroughly.
     Refresh(Level),
+    /// The same as one of many, of which nothing of their own is known: it can wait.
+    Round(Level),
     /// The destination serves other kinds than before.
     KindsChanged,
     /// The object is gone.
@@ -32,6 +34,8 @@ pub(crate) struct Calls {
     pub(crate) object: bool,
     /// The highest level asked for.
     pub(crate) level: Option<Level>,
+    /// The highest level asked for in a round.
+    pub(crate) round: Option<Level>,
     /// The destination serves other kinds.
     pub(crate) kinds: bool,
     /// The object is gone.
@@ -76,6 +80,7 @@ impl Calls {
         match wake {
             Wake::Object => self.object = true,
             Wake::Refresh(level) => self.level = self.level.max(Some(level)),
+            Wake::Round(level) => self.round = self.round.max(Some(level)),
             Wake::KindsChanged => self.kinds = true,
             Wake::Gone => self.gone = true,
         }
@@ -89,9 +94,10 @@ mod tests {
     #[test]
     fn calls_are_gathered_and_the_highest_level_stays() {
         let mut calls = Calls::default();
-        for wake in [Wake::Refresh(Level::Latest), Wake::Object, Wake::Refresh(Level::Tree)] {
-            calls.add(wake);
-        }
-        assert_eq!(calls, Calls { object: true, level: Some(Level::Latest), kinds: false, gone: false });
+        let wakes =
+            [Wake::Refresh(Level::Recorded), Wake::Object, Wake::Refresh(Level::Tree), Wake::Round(Level::Latest)];
+        wakes.into_iter().for_each(|wake| calls.add(wake));
+        let (level, round) = (Some(Level::Recorded), Some(Level::Latest));
+        assert_eq!(calls, Calls { object: true, level, round, kinds: false, gone: false });
     }
 }

@@ -214,7 +214,7 @@ impl Cluster {
                 follow::start(actor.shared.clone(), target.clone(), actor.following.clone());
                 actor.gather(&target, ctx);
                 actor.state.send_replace(TargetState::Ready(target));
-                actor.shared.directory.wake_all(Some(&actor.server), Wake::Refresh(Level::Latest));
+                actor.shared.directory.wake_all(Some(&actor.server), Wake::Round(Level::Latest));
             }
             Err(reason) => {
                 tracing::warn!(server = &*actor.server, reason, "the cluster cannot be read");
@@ -233,7 +233,7 @@ impl Cluster {
         let Some(held) = held else { return connection.close() };
         tokio::spawn(close_when_lost(held.ownership.clone(), connection.clone()));
         if self.writers.set(epoch, Ok(Writer { connection, standing })) {
-            self.shared.directory.wake_all(Some(&self.server), Wake::Refresh(Level::Latest));
+            self.shared.directory.wake_all(Some(&self.server), Wake::Round(Level::Latest));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What every actor of a replica shares: the way home, the renderer, the address
 //! book, the bounds on work done at once, and the sources of time and chance.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,20 +9,13 @@ use std::time::Duration;
 use argosy_cluster::cloud::Surroundings;
 use argosy_home::{Clock, EventWriter, Home};
 use argosy_render::Renderer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
 use crate::health_rules::HealthRules;
 use crate::projects::Projects;
-
-/// How long a pass may keep its turn while it waits for somebody else.
-const ASIDE: Duration = Duration::from_millis(100);
-
-tokio::task_local! {
-    /// The turn of the pass that runs in this task; `None` while it stands aside.
-    static TURN: RefCell<Option<OwnedSemaphorePermit>>;
-}
+use crate::turns::Turns;
 
 /// What a controller replica is started with.
 #[derive(Clone, Debug)]
@@ -51,7 +43,7 @@ pub(crate) struct Shared {
     /// What cloud providers' tokens are made with.
     pub(crate) surroundings: Arc<Surroundings>,
     /// Passes over applications at once. A pass mostly waits for API servers.
-    passes: Arc<Semaphore>,
+    pub(crate) turns: Turns,
     /// Renderings at once: one per core, for they only compute.
     pub(crate) rendering: Arc<Semaphore>,
     /// Cancelled when the replica ends: what waits for a Git remote gives up.
@@ -74,7 +66,7 @@ impl Shared {
             health: HealthRules::new(clock.clone()),
             surroundings: Surroundings::new(clock.clone(), std::env::vars().collect()),
             renderer: Renderer::new(argosy_render::RendererOptions::default()),
-            passes: Arc::new(Semaphore::new(passes)),
+            turns: Turns::new(passes),
             rendering: Arc::new(Semaphore::new(cores)),
             ending: CancellationToken::new(),
             chance: AtomicU64::new(options.seed),
@@ -83,30 +75,6 @@ impl Shared {
             events,
             options,
         }
-    }
-
-    /// Runs a pass once there is room for it; `None` when the process ends.
-    pub(crate) async fn in_turn<F: Future>(&self, pass: F) -> Option<F::Output> {
-        let turn = self.passes.clone().acquire_owned().await.ok()?;
-        Some(TURN.scope(RefCell::new(Some(turn)), pass).await)
-    }
-
-    /// Waits within a pass for a repository or a cluster. One that hangs must not
-    /// keep the passes of others from their turn, so a pass that waits long gives
-    /// up its own meanwhile.
-    pub(crate) async fn aside<F: Future>(&self, other: F) -> F::Output {
-        let mut other = std::pin::pin!(other);
-        if let Ok(answer) = tokio::time::timeout(ASIDE, &mut other).await {
-            return answer;
-        }
-        let turn = TURN.try_with(RefCell::take).ok().flatten();
-        let had_one = turn.is_some();
-        drop(turn);
-        let answer = other.await;
-        if had_one && let Ok(turn) = self.passes.clone().acquire_owned().await {
-            TURN.with(|own| own.replace(Some(turn)));
-        }
-        answer
     }
 
     /// `base` and up to `spread` more.

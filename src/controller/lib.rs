@@ -15,7 +15,7 @@
 //!
 //! Mailboxes are bounded: an application's bell is in its mailbox at most once
 //! ([`bell`]); requests to a repository are bounded by the passes that run at
-//! once ([`context`]); everything else is one message per event that is rare by
+//! once ([`turns`]); everything else is one message per event that is rare by
 //! its nature, and says so where it is sent.
 
 mod application;
@@ -31,6 +31,7 @@ pub mod peer;
 mod projects;
 mod replica;
 mod repository;
+mod turns;
 mod views;
 
 use std::sync::Arc;

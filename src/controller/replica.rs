@@ -80,9 +80,10 @@ impl Replica {
         ctx.run_later(LINGER, move |actor, _| actor.clusters.release_idle(&server));
     }
 
-    fn start_application(&self, key: &AppKey) {
+    fn start_application(&self, key: &AppKey, app: &AppObject) {
         let bell = Arc::<Bell>::default();
-        let address = Application::new(self.shared.clone(), key.clone(), bell.clone()).start();
+        let is_new = app.status.as_ref().is_none_or(|status| status.reconciled_at.is_none());
+        let address = Application::new(self.shared.clone(), key.clone(), bell.clone(), is_new).start();
         let instance = key.instance_name(&self.shared.options.namespace);
         self.shared.directory.add_application(key, instance, address, bell);
     }
@@ -111,7 +112,7 @@ impl Handler<ObjectChanged> for Replica {
         match event {
             AppEvent::Applied { key, old, new } => {
                 if !self.shared.directory.is_alive(&key) {
-                    self.start_application(&key);
+                    self.start_application(&key, &new);
                 } else if old.is_none_or(|old| concerns(&old, &new)) {
                     self.shared.directory.ring(&key, Wake::Object);
                 }

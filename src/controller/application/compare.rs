@@ -93,14 +93,15 @@ pub(super) async fn run(
     let grounds = destination::find(shared, key, app).map_err(Failure::Spec)?;
     let spec = app.spec.clone().unwrap_or_default();
     let since = memory.since();
-    let mut sources = shared.aside(load_sources(shared, memory, key, app, &spec, request)).await?;
+    let mut sources = shared.turns.aside(load_sources(shared, memory, key, app, &spec, request)).await?;
     let target = shared
+        .turns
         .aside(shared.directory.target(key, &grounds.cluster.server))
         .await
         .map_err(|e| live_failure(&format!("failed to get cluster {:?}: {e}", grounds.cluster.server)))?;
     if memory.since() != since {
         // The owner before was at work until the target was this one's.
-        sources = shared.aside(load_sources(shared, memory, key, app, &spec, request)).await?;
+        sources = shared.turns.aside(load_sources(shared, memory, key, app, &spec, request)).await?;
     }
     if request.sources.is_none() {
         let read = resolve::sources_of(&spec);
@@ -110,8 +111,8 @@ pub(super) async fn run(
     let targets = remember_targets(shared, memory, key, &spec, &sources, &target);
     let kinds = kinds::of(&targets);
     target.manage(key, &kinds);
-    shared.aside(kinds::ready(&target, &kinds)).await?;
-    shared.aside(live::complete(shared, key, &target)).await;
+    shared.turns.aside(kinds::ready(&target, &kinds)).await?;
+    shared.turns.aside(live::complete(shared, key, &target)).await;
 
     let pairing = live::pair(shared, memory, key, &grounds, &target, &targets).await?;
     let judged = judge::judge(shared, memory, &spec, app, &target, pairing).await?;

@@ -65,11 +65,11 @@ pub(super) async fn judge(
     }
     let both_sides = |place: &usize| pairing.pairs[*place].target.is_some() && pairing.pairs[*place].live.is_some();
     let schemas = match open.iter().any(both_sides) {
-        true => shared.aside(load_schemas(target, &memory.targets)).await?,
+        true => shared.turns.aside(load_schemas(target, &memory.targets)).await?,
         false => Arc::default(),
     };
     let mut predictions = match manner.server_side_diff {
-        Some(_) => shared.aside(dry_run::predict(target, &pairing.pairs, &open)).await,
+        Some(_) => shared.turns.aside(dry_run::predict(target, &pairing.pairs, &open)).await,
         None => dry_run::Predictions::new(),
     };
     let health = shared.health.of(&shared.home.settings());
@@ -105,7 +105,7 @@ async fn read_owners(
     if !normalizer.reads_owners(wanted) || object::get(live, &["metadata", "managedFields"]).is_some() {
         return Ok(());
     }
-    let read = shared.aside(target.live.fetch(&pair.key)).await;
+    let read = shared.turns.aside(target.live.fetch(&pair.key)).await;
     // One that is gone by now shows in the watch.
     if let Some(live) = read.map_err(|e| live_failure(&argosy_model::report(&e)))? {
         pair.live = Some(Arc::new(live));

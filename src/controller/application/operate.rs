@@ -206,7 +206,7 @@ async fn drive(
             Step::ReleaseHooks(tasks) => executor.release(&tasks).await,
             Step::Confirm(tasks) => executor.confirm(&tasks).await,
             Step::Pause(wait) => {
-                shared.aside(tokio::time::sleep(wait)).await;
+                shared.turns.aside(tokio::time::sleep(wait)).await;
                 Vec::new()
             }
             Step::Wait { message, recheck_after } => {

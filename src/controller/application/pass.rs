@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use argosy_cluster::measured;
 use argosy_engine::refresh::{Expiry, Level, Refresh, decide_refresh, is_skipped};
-use argosy_model::AppKey;
+use argosy_model::{AppKey, names};
 use argosy_proto::resource::CustomResource as _;
 use argosy_proto::v1alpha1::Application;
 
 use super::destination::server_of;
+use super::due::Ticket;
 use super::memory::Memory;
 use super::record::Draft;
 use super::view::View;
@@ -32,12 +33,25 @@ pub(crate) enum Verdict {
 
 /// Runs a pass. Errors are logged here, once; the application's own troubles are
 /// conditions on it and no errors of the pass.
-pub(super) async fn run(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested: Option<Level>) -> Verdict {
+pub(super) async fn run(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, ticket: &Ticket) -> Verdict {
+    if shared.home.apps().get(key).is_some_and(|app| is_waited_for(&app)) {
+        ticket.haste.hurry();
+    }
     // There is no turn only when the process ends, and then nobody waits for the verdict.
-    shared.in_turn(turn(shared, key, memory, requested)).await.unwrap_or(Verdict::Idle)
+    let verdict = shared.turns.run(&ticket.haste, turn(shared, key, memory, ticket)).await;
+    verdict.unwrap_or(Verdict::Idle)
 }
 
-async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, requested: Option<Level>) -> Verdict {
+/// Whether somebody has asked for something, or waits for its end.
+fn is_waited_for(app: &Application) -> bool {
+    let metadata = app.metadata();
+    app.operation.is_some()
+        || metadata.deletion_timestamp.is_some()
+        || metadata.annotations.contains_key(names::ANNOTATION_REFRESH)
+}
+
+async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, ticket: &Ticket) -> Verdict {
+    let requested = ticket.begin();
     let Some(app) = shared.home.apps().get(key) else { return Verdict::Gone };
     let server = server_of(shared, &app);
     let Some(right) = shared.directory.right_to(key, &server).await else {

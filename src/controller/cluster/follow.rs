@@ -40,7 +40,7 @@ async fn changes(shared: &Shared, target: &Target) {
         metrics::gauge!("argocd_resource_events_processed_in_batch", "server" => target.server.clone())
             .set(count as f64);
         if batch.lost {
-            shared.directory.wake_all(Some(&target.server), Wake::Refresh(Level::Recorded));
+            shared.directory.wake_all(Some(&target.server), Wake::Round(Level::Recorded));
             continue;
         }
         for (app, level) in concerned(&batch) {
@@ -93,7 +93,7 @@ async fn watches(shared: &Shared, target: &Target) {
         if now != failing {
             tracing::info!(server = target.server, kinds = now.len(), "other kinds than before cannot be followed");
             failing = now;
-            shared.directory.wake_all(Some(&target.server), Wake::Refresh(Level::Recorded));
+            shared.directory.wake_all(Some(&target.server), Wake::Round(Level::Recorded));
         }
     }
 }

@@ -53,7 +53,7 @@ impl Directory {
     pub(crate) fn wake_waiting(&self, server: &str) {
         self.read(|book| {
             let waiting = book.applications.values().filter(|e| e.waits && e.server.as_deref() == Some(server));
-            waiting.for_each(|entry| entry.bell.ring(&entry.address, Wake::Refresh(Level::Latest)));
+            waiting.for_each(|entry| entry.bell.ring(&entry.address, Wake::Round(Level::Latest)));
         });
     }
 
