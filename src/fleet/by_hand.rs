@@ -34,7 +34,8 @@ pub trait Rule: Send + Sync {
 pub struct ByHand {
     own: Local,
     rule: Arc<dyn Rule>,
-    /// What was asked for, whoever's it is.
+    /// What was asked for, whoever's it is. Held while the rule is asked and what follows
+    /// is done, so that no older answer is acted on after a newer one.
     declared: Mutex<BTreeSet<EntityId>>,
 }
 
@@ -65,12 +66,14 @@ impl ByHand {
 
 impl Placement for ByHand {
     fn declare(&self, entities: Vec<EntityId>) -> BoxFuture<'_, Result<(), Error>> {
-        self.declared().extend(entities.iter().cloned());
+        let mut declared = self.declared();
+        declared.extend(entities.iter().cloned());
         self.own.declare(entities.into_iter().filter(|entity| self.is_ours(entity)).collect())
     }
 
     fn retire(&self, entities: Vec<EntityId>) -> BoxFuture<'_, Result<(), Error>> {
-        self.declared().retain(|entity| !entities.contains(entity));
+        let mut declared = self.declared();
+        declared.retain(|entity| !entities.contains(entity));
         self.own.retire(entities)
     }
 
@@ -96,15 +99,13 @@ impl Placement for ByHand {
 
     /// The rule knows the pins; that something has changed is the news.
     fn pin(&self, _: Pins) {
-        let declared = self.declared().clone();
-        let (ours, others): (Vec<_>, Vec<_>) = declared.into_iter().partition(|entity| self.is_ours(entity));
-        // Both are done at once, and fail only for a replica that has left.
-        let done = async {
-            self.own.retire(others).await?;
-            self.own.declare(ours).await
-        };
-        if let Some(Err(error)) = done.now_or_never() {
-            tracing::debug!(%error, "clusters were not shared out anew");
+        let declared = self.declared();
+        let (ours, others): (Vec<_>, Vec<_>) = declared.iter().cloned().partition(|entity| self.is_ours(entity));
+        for done in [self.own.retire(others), self.own.declare(ours)] {
+            // It is done at once, and fails only for a replica that has left.
+            if let Some(Err(error)) = done.now_or_never() {
+                tracing::debug!(%error, "clusters were not shared out anew");
+            }
         }
     }
 

@@ -88,7 +88,7 @@ use connection::Connection;
 use fences::Fences;
 use holder::Holder;
 use keys::Keys;
-use leader::Leader;
+use leader::{Glimpse, Leader};
 use notes::Notes;
 use plan::Lookout;
 use prepare::Preparer;
@@ -185,7 +185,7 @@ impl Etcd {
             pins: pins.subscribe(),
             sight: sight.subscribe(),
             lookout: Lookout::default(),
-            seen: None,
+            glimpse: Glimpse::default(),
         };
         let preparer = Preparer {
             notes,

@@ -47,10 +47,7 @@ pub(super) async fn perform(
 /// # Errors
 /// The first that fails; the others are removed nevertheless.
 pub(super) async fn remove<'a>(root: &Connection, parts: impl Iterator<Item = &'a Part>) -> Result<(), FenceError> {
-    let mut parts: Vec<&Part> = parts.collect();
-    // Bindings first: they are what others are refused by soonest.
-    parts.sort_by_key(|part| part.kind);
-    let calls: Vec<Call> = parts.into_iter().map(removal).collect();
+    let calls: Vec<Call> = soonest_refused_first(parts).into_iter().map(removal).collect();
     let mut failure = None;
     for some in calls.chunks(AT_ONCE) {
         for result in join_all(some.iter().map(|call| root.send(call))).await {
@@ -58,6 +55,14 @@ pub(super) async fn remove<'a>(root: &Connection, parts: impl Iterator<Item = &'
         }
     }
     failure.map_or(Ok(()), |error| Err(FenceError::of("removing what belongs to an earlier epoch", error)))
+}
+
+/// Bindings before all others: what they permitted is refused at once, and a token is
+/// remembered for a while.
+fn soonest_refused_first<'a>(parts: impl Iterator<Item = &'a Part>) -> Vec<&'a Part> {
+    let mut parts: Vec<&Part> = parts.collect();
+    parts.sort_by_key(|part| part.kind);
+    parts
 }
 
 fn removal(part: &Part) -> Call {
@@ -139,5 +144,28 @@ impl Maker<'_> {
             Err(error) if error.is_already_exists() => Ok(Value::Null),
             Err(error) => Err(FenceError::of(what, error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::SliceOf;
+    use super::*;
+
+    #[test]
+    fn bindings_are_removed_before_all_others() {
+        let part = |kind, name: &str| Part {
+            kind,
+            namespace: String::new(),
+            name: name.to_owned(),
+            uid: String::new(),
+            slice: SliceOf { number: 0, of: 1 },
+            epoch: 1,
+            created: Timestamp::UNIX_EPOCH,
+            life: Duration::ZERO,
+        };
+        let parts = [part(PartKind::Subject, "s"), part(PartKind::Mark, "m"), part(PartKind::Binding, "b")];
+        let names: Vec<&str> = soonest_refused_first(parts.iter()).iter().map(|part| &*part.name).collect();
+        assert_eq!(names, ["b", "m", "s"]);
     }
 }

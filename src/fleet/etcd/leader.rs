@@ -30,6 +30,7 @@ use crate::etcd::view::View;
 use crate::id::{EntityId, Epoch, ReplicaId, Term};
 use crate::links::Sight;
 use crate::placement::Pins;
+pub(crate) use election::Glimpse;
 use election::leader_of;
 use told::Told;
 
@@ -53,9 +54,7 @@ pub(crate) struct Leader {
     pub(crate) pins: watch::Receiver<Arc<Pins>>,
     pub(crate) sight: watch::Receiver<Sight>,
     pub(crate) lookout: Lookout,
-    /// The term of the leader last seen, and whether that one was out of sight when it
-    /// was first seen.
-    pub(crate) seen: Option<(Term, bool)>,
+    pub(crate) glimpse: Glimpse,
 }
 
 /// What came of a write.
@@ -105,8 +104,12 @@ impl Leader {
             let mut stands = self.stands.clone();
             let elected = tokio::select! {
                 () = stay.lease.ended() => continue,
-                _ = stands.wait_for(|stands| !*stands) => continue,
-                elected = self.elect(stay.session) => elected,
+                _ = stands.wait_for(|stands| !*stands) => None,
+                elected = self.elect(stay.session) => Some(elected),
+            };
+            let Some(elected) = elected else {
+                self.withdraw(&stay).await;
+                continue;
             };
             let term = match elected {
                 Ok(term) => term,
@@ -119,12 +122,15 @@ impl Leader {
             trouble.on_success();
             tracing::info!(%term, replica = %self.options.me.id, "this replica leads the fleet");
             self.leading.send_replace(Some(term));
-            let is_deposed = tokio::select! {
-                () = stay.lease.ended() => false,
-                _ = stands.wait_for(|stands| !*stands) => false,
-                () = self.clone().lead(term) => true,
+            let (is_deposed, has_resigned) = tokio::select! {
+                () = stay.lease.ended() => (false, false),
+                _ = stands.wait_for(|stands| !*stands) => (false, true),
+                () = self.clone().lead(term) => (true, false),
             };
             self.leading.send_replace(None);
+            if has_resigned {
+                self.withdraw(&stay).await;
+            }
             told::deposed();
             tracing::info!(%term, "this replica leads no longer");
             if is_deposed {
@@ -155,6 +161,16 @@ impl Leader {
             let view = self.view.borrow_and_update().clone();
             if is_over(&view, term) {
                 return;
+            }
+            if !view.is_readable {
+                // One that knows what is stored may decide on it.
+                tracing::error!("this replica cannot read the assignment, and leaves it to others to lead");
+                match self.resign(term).await {
+                    Ok(()) => return,
+                    Err(error) => trouble.on_failure(&error.to_string()),
+                }
+                sleep(PAUSE).await;
+                continue;
             }
             let base = self.base(&view);
             let pins = self.pins.borrow_and_update().clone();
@@ -260,7 +276,8 @@ impl Leader {
 
     fn base(&self, view: &View) -> Document {
         let known = view.document.as_deref().cloned();
-        known.unwrap_or_else(|| Document::starting_at(self.options.first_epoch))
+        let known = known.unwrap_or_else(|| Document::starting_at(self.options.first_epoch));
+        Document { next_epoch: known.next_epoch.max(view.next_epoch), ..known }
     }
 
     async fn put(&self, term: Term, view: &View, next: &Next) -> Result<Stored, StoreError> {

@@ -28,6 +28,8 @@ pub(crate) enum Note {
     /// Only where there is none.
     PutNew(Key, Vec<u8>),
     Delete(Key),
+    /// Taken back only where it still has this value: others write the same key.
+    Withdraw(Key, Vec<u8>),
 }
 
 // === impl Notes ===
@@ -64,6 +66,11 @@ impl Notes {
                             TxnOp::txn(Txn::new().when([is_new]).and_then([put(key, value)]))
                         }
                         Note::Delete(key) => TxnOp::delete(self.keys.write(key), None),
+                        Note::Withdraw(key, value) => {
+                            let key = self.keys.write(key);
+                            let is_ours = Compare::value(key.clone(), CompareOp::Equal, value.as_slice());
+                            TxnOp::txn(Txn::new().when([is_ours]).and_then([TxnOp::delete(key, None)]))
+                        }
                     }
                 })
                 .collect();

@@ -2,7 +2,9 @@
 //!
 //! The leader names who gets an entity next, and the owner works on until that
 //! replica has written, under its lease, that it has all it needs. What is written
-//! follows what is the case: it is taken back when somebody else was chosen.
+//! follows what is the case: it is written only while the assignment is the one that
+//! names this replica, and taken back when somebody else was chosen, unless that one
+//! has written the same key already.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,16 +47,21 @@ impl Preparer {
     /// Works until the task is aborted or its sources are gone.
     pub(crate) async fn run(mut self) {
         let mut trouble = Trouble::new("it can be written what is prepared");
-        let mut written = BTreeSet::new();
+        // What may stand in etcd, and whether that is certain.
+        let (mut standing, mut is_certain) = (BTreeSet::new(), true);
         let mut session = None;
         loop {
             let stay = self.stay.borrow_and_update().clone();
             if session != stay.as_ref().map(|stay| stay.session) {
                 session = stay.as_ref().map(|stay| stay.session);
                 // Whatever stood in etcd went with the lease.
-                written.clear();
+                standing.clear();
+                is_certain = true;
             }
-            let document = self.view.borrow_and_update().document.clone();
+            let (document, stored) = {
+                let view = self.view.borrow_and_update();
+                (view.document.clone(), view.stored)
+            };
             let coming = document.map(|document| coming_to(&self.notes.me, &document)).unwrap_or_default();
             let prepared = self.prepared.borrow_and_update().clone();
             let due: BTreeSet<Epoch> =
@@ -66,11 +73,18 @@ impl Preparer {
                 }
                 is_new
             });
-            if let Some(stay) = stay.filter(|_| due != written) {
-                match self.notes.write(&stay, &self.notes(&due, &written)).await {
-                    Ok(()) => {
+            if let Some(stay) = stay.filter(|_| due != standing || !is_certain) {
+                let new = if is_certain { &due - &standing } else { due.clone() };
+                let notes = self.notes(&new, &(&standing - &due));
+                standing.extend(due.iter().copied());
+                is_certain = false;
+                match self.notes.write_if(&stay, &notes, Some(stored)).await {
+                    Ok(is_current) => {
                         trouble.on_success();
-                        written = due;
+                        if is_current {
+                            (standing, is_certain) = (due, true);
+                        }
+                        // Else the next view says more.
                     }
                     // A new stay begins, and tells it all again.
                     Err(CallError::LeaseGone) => {}
@@ -89,9 +103,9 @@ impl Preparer {
         }
     }
 
-    fn notes(&self, due: &BTreeSet<Epoch>, written: &BTreeSet<Epoch>) -> Vec<Note> {
-        let name = self.notes.me.as_str().as_bytes();
-        let put = due.difference(written).map(|epoch| Note::Put(Key::Ready(*epoch), name.to_vec()));
-        put.chain(written.difference(due).map(|epoch| Note::Delete(Key::Ready(*epoch)))).collect()
+    fn notes(&self, new: &BTreeSet<Epoch>, over: &BTreeSet<Epoch>) -> Vec<Note> {
+        let name = || self.notes.me.as_str().as_bytes().to_vec();
+        let put = new.iter().map(|epoch| Note::Put(Key::Ready(*epoch), name()));
+        put.chain(over.iter().map(|epoch| Note::Withdraw(Key::Ready(*epoch), name()))).collect()
     }
 }

@@ -71,7 +71,7 @@ impl Keeper {
     /// Joins, stays, and joins again, until told to leave.
     pub(crate) async fn run(mut self) {
         let mut trouble = Trouble::new("this replica is a member of the fleet in etcd");
-        let mut old = None;
+        let (mut old, mut was_in) = (None, false);
         while !self.leave.is_cancelled() {
             let joined = tokio::select! {
                 joined = self.join(&mut old) => joined,
@@ -80,6 +80,11 @@ impl Keeper {
             match joined {
                 Ok(joined) => {
                     trouble.on_success();
+                    // It may be another etcd than before, or an earlier one: its revisions
+                    // need not have gone back as far as to show that.
+                    if std::mem::replace(&mut was_in, true) || joined.revision < self.view.borrow().revision {
+                        self.reread.notify_one();
+                    }
                     self.stay(joined, &mut old).await;
                 }
                 Err(error) => {
@@ -174,9 +179,6 @@ impl Keeper {
     async fn stay(&mut self, joined: Joined, old: &mut Option<Session>) {
         let Joined { session, lease, revision } = joined;
         let view = lease.view();
-        if revision < self.view.borrow().revision {
-            self.reread.notify_one();
-        }
         tracing::info!(replica = %self.options.me.id, "joined the fleet");
         metrics::gauge!("argosy_fleet_connected").set(1.0);
         self.stay.send_replace(Some(Stay { session, lease: view.clone() }));

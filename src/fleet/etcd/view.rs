@@ -22,6 +22,9 @@ pub(crate) struct View {
     pub(crate) costs: Arc<BTreeMap<EntityId, Cost>>,
     /// `None` while nothing was ever stored.
     pub(crate) document: Option<Arc<Document>>,
+    /// The first epoch that was never given, as far as this replica has ever seen: an etcd
+    /// that was restored from a backup says a lower one.
+    pub(crate) next_epoch: Epoch,
     /// Revision in which the assignment was stored, for the writer's comparison;
     /// 0 when it never was.
     pub(crate) stored: i64,
@@ -50,6 +53,13 @@ impl View {
         Self { is_readable: true, ..Self::default() }
     }
 
+    /// It is what was read anew, after `before`.
+    pub(crate) fn follow(&mut self, before: Self) {
+        // What was in force stays so while nothing readable is stored.
+        self.document = self.document.take().or(before.document);
+        self.next_epoch = self.next_epoch.max(before.next_epoch);
+    }
+
     /// A key has this value now. Says whether costs have changed.
     pub(crate) fn on_put(&mut self, keys: &Keys, pair: &KeyValue) -> bool {
         let value = pair.value();
@@ -74,7 +84,10 @@ impl View {
                 self.stored = pair.mod_revision();
                 self.is_readable = true;
                 match Document::decode(value) {
-                    Ok(document) => self.document = Some(Arc::new(document)),
+                    Ok(document) => {
+                        self.next_epoch = self.next_epoch.max(document.next_epoch);
+                        self.document = Some(Arc::new(document));
+                    }
                     // What was in force stays in force here.
                     Err(error) => {
                         self.is_readable = false;

@@ -33,7 +33,7 @@ pub(crate) struct Watcher {
     pub(crate) connection: Arc<Connection>,
     pub(crate) keys: Keys,
     pub(crate) published: Arc<Published>,
-    /// Rung when what is followed may be another etcd than before.
+    /// Rung when what is followed may be another etcd than before, or an earlier one.
     pub(crate) reread: Arc<Notify>,
 }
 
@@ -112,7 +112,7 @@ impl Watcher {
                     view = self.read_until_done(&mut trouble, Some(view)).await;
                 }
                 Ended::Reread => {
-                    tracing::warn!("etcd's revisions have gone back: another etcd answers; everything is read anew");
+                    tracing::info!("etcd may be another one than before: what it says of the fleet is read anew");
                     view = self.read_until_done(&mut trouble, Some(view)).await;
                 }
             }
@@ -123,9 +123,8 @@ impl Watcher {
         loop {
             match self.read().await {
                 Ok(mut view) => {
-                    // What was in force stays so while nothing readable is stored.
-                    if let (None, Some(before)) = (&view.document, before) {
-                        view.document = before.document;
+                    if let Some(before) = before {
+                        view.follow(before);
                     }
                     self.published.publish(&view, true);
                     return view;
