@@ -12,8 +12,11 @@ use crate::process::Process;
 use crate::tools::kubernetes_binaries;
 use crate::watchdog::TempFolder;
 
-/// Until a member answers.
+/// Until a member is ready.
 const STARTED: Duration = Duration::from_secs(60);
+
+/// Until it says whether it is.
+const ANSWERED: Duration = Duration::from_secs(5);
 
 /// An etcd cluster.
 pub struct Etcd {
@@ -26,6 +29,8 @@ struct Member {
     name: String,
     client_port: u16,
     peer_port: u16,
+    /// Without TLS and users, whatever the others want.
+    health_port: u16,
     process: Option<Process>,
 }
 
@@ -60,8 +65,8 @@ impl Etcd {
         }
         let members = (0..members)
             .map(|number| {
-                let [client_port, peer_port] = free_ports()?;
-                Ok(Member { name: format!("member-{number}"), client_port, peer_port, process: None })
+                let [client_port, peer_port, health_port] = free_ports()?;
+                Ok(Member { name: format!("member-{number}"), client_port, peer_port, health_port, process: None })
             })
             .collect::<anyhow::Result<_>>()?;
         let mut etcd = Self { members, authority, folder };
@@ -130,6 +135,7 @@ impl Etcd {
             .arg(format!("--listen-peer-urls={}", peer(member)))
             .arg(format!("--initial-advertise-peer-urls={}", peer(member)))
             .arg(format!("--initial-cluster={}", cluster.join(",")))
+            .arg(format!("--listen-metrics-urls=http://127.0.0.1:{}", member.health_port))
             .arg("--quota-backend-bytes=16777216");
         if self.authority.is_some() {
             let file = |name: &str| self.folder.join(name).display().to_string();
@@ -146,14 +152,14 @@ impl Etcd {
     }
 
     async fn ready(&mut self, index: usize) -> anyhow::Result<()> {
-        let port = self.members[index].client_port;
-        let log = self.members[index].name.clone();
-        let process = self.members[index].process.as_mut().context("it was started")?;
-        // The port opens when the member has joined the others.
-        let probe = || async move {
-            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map(drop).context("its port is closed")
-        };
-        process.wait_until("listening", STARTED, probe).await.with_context(|| format!("starting {log}"))
+        let Member { name, health_port, process, .. } = &mut self.members[index];
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWERED).build()?;
+        let (client, address) = (&client, format!("http://127.0.0.1:{health_port}/health"));
+        // The port for clients opens long before anybody is answered there.
+        let probe =
+            || async { client.get(&address).send().await?.error_for_status().map(drop).context("it is not ready") };
+        let process = process.as_mut().context("it was started")?;
+        process.wait_until("ready", STARTED, probe).await.with_context(|| format!("starting {name}"))
     }
 
     fn client_url(&self, member: &Member) -> String {

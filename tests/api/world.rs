@@ -92,16 +92,19 @@ impl ControlPlane {
         ApiClient::connect(server, &self.api_certificate().await?).await
     }
 
-    /// PEM of the certificate that API replicas present.
+    /// PEM of the certificate that API replicas present, once there is one.
     ///
     /// # Errors
-    /// When there is none yet.
+    /// When no API replica starts.
     pub async fn api_certificate(&self) -> anyhow::Result<String> {
-        match self.secret_text("argocd-server-tls", "tls.crt").await {
-            Ok(certificate) => Ok(certificate),
-            // Made by the API itself, it is with its other secrets.
-            Err(_) => self.secret_text("argocd-secret", "tls.crt").await,
-        }
+        let find = || async {
+            match self.secret_text("argocd-server-tls", "tls.crt").await {
+                Ok(certificate) => Ok(certificate),
+                // Made by the API itself, it is with its other secrets.
+                Err(_) => self.secret_text("argocd-secret", "tls.crt").await,
+            }
+        };
+        poll_until(PATIENCE, find).await.map_err(anyhow::Error::msg)
     }
 
     /// The first password of `admin`.

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// An edit of the policy must be in force within this.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 const IN_CLUSTER: &str = "https%3A%2F%2Fkubernetes.default.svc";
 const PROJECT: &str = r#"
 apiVersion: argoproj.io/v1alpha1
@@ -363,7 +363,7 @@ async fn tokens(case: &Case) -> anyhow::Result<()> {
     let made_up = case.plain.send(Method::POST, "/api/v1/projects/team/roles/none/token", &json!({})).await?;
     assert_eq!((real.status, real.text), (403, made_up.text));
 
-    let reply = case.admin.send(Method::POST, path, &json!({"id": "short", "expiresIn": 2})).await?.ok()?;
+    let reply = case.admin.send(Method::POST, path, &json!({"id": "short", "expiresIn": 15})).await?.ok()?;
     let short = case.plain.with_token(reply["token"].as_str().context("a token")?);
     until(&short, "/api/v1/applications/member", 200).await;
     until(&short, "/api/v1/applications/member", 401).await;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 /// A change of the settings must be in force within this.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 fn project(name: &str, spec: Value) -> AppProject {
     serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).expect("a project in the contract's JSON")

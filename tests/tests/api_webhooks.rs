@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 /// From a delivery until its commit is live. It takes a few hundred milliseconds; a
 /// poll would come after an hour.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 /// Deliveries of the flood, and how many are on their way at once.
 const FLOOD: usize = 1000;
 const AT_ONCE: usize = 40;

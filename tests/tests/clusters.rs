@@ -176,7 +176,7 @@ async fn a_cluster_and_a_repository_that_hang_keep_nobody_else_waiting() -> anyh
     world.plane.declare("repository", "repo-mute", &[("url", &mute.url_https()), ("insecure", "true")])?;
     git.fail(argosy_tests::Failure::Hang);
     // More than there are passes at once.
-    for index in 0..40 {
+    for index in 0..100 {
         let (to_silent, of_mute) = (format!("to-silent-{index}"), format!("of-mute-{index}"));
         App::new(&to_silent)
             .source(&repo.url_file(), ".", "HEAD")
@@ -187,7 +187,8 @@ async fn a_cluster_and_a_repository_that_hang_keep_nobody_else_waiting() -> anyh
     }
     let good = App::new("beside").source(&repo.url_file(), ".", "HEAD").automated();
     good.apply(&client).await?;
-    good.wait_until_deployed(&client, Duration::from_secs(8)).await?;
+    // Ten seconds for each of those before it that is connected to.
+    good.wait_until_deployed(&client, Duration::from_secs(25)).await?;
     git.heal();
     mute.commit(&[("map.yaml", &config_map("mute", "one"))])?;
     eventually(PATIENCE, || async {

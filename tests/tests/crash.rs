@@ -27,7 +27,7 @@ impl Made {
     where
         K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + kube::ResourceExt + 'static,
     {
-        let mut watch = api.watch(&WatchParams::default().timeout(280), "0").await.context("watching")?.boxed();
+        let mut watch = api.watch(&WatchParams::default().timeout(290), "0").await.context("watching")?.boxed();
         let made = self.0.clone();
         tokio::spawn(async move {
             while let Some(Ok(event)) = watch.next().await {
@@ -67,7 +67,7 @@ async fn a_sync_survives_being_killed_anywhere_and_repeats_no_hook() -> anyhow::
     let git = GitServer::start()?;
     let repo = git.repo("crash")?;
     let client = plane.client().await?;
-    let mut argosy = Argosy::controller(&plane).env("ARGOCD_SYNC_WAVE_DELAY", "1").start().await?;
+    let mut argosy = Argosy::controller(&plane).env("ARGOCD_SYNC_WAVE_DELAY", "5").start().await?;
     let made = Made::default();
     made.follow::<Pod>(Api::namespaced(client.clone(), NAMESPACE)).await?;
     made.follow::<ConfigMap>(Api::namespaced(client.clone(), NAMESPACE)).await?;
@@ -89,7 +89,10 @@ async fn a_sync_survives_being_killed_anywhere_and_repeats_no_hook() -> anyhow::
     let waits = |s: &AppState| s.message() == "waiting for completion of hook /Pod/before";
     let state = app.wait_for(&client, "waiting for the hook", PATIENCE, waits).await?;
     let started = state.text("/status/operationState/startedAt").to_owned();
-    assert_eq!(made.count("before"), 1);
+    // Counted as the watch tells.
+    let counted = made.clone();
+    eventually(PATIENCE, || async { if counted.count("before") == 1 { Ok(()) } else { Err("the hook is not made") } })
+        .await;
 
     // 2. Killed while it waits for the hook, which ends while nobody looks.
     argosy.kill9();
@@ -101,7 +104,7 @@ async fn a_sync_survives_being_killed_anywhere_and_repeats_no_hook() -> anyhow::
     let counted = made.clone();
     eventually(PATIENCE, || async { if counted.count("one") == 1 { Ok(()) } else { Err("one is not made") } }).await;
     argosy.kill9();
-    assert_eq!(made.count("three"), 0, "the waves are a second apart");
+    assert_eq!(made.count("three"), 0, "the waves are five seconds apart");
     argosy.restart().await?;
     let waits = |s: &AppState| s.message() == "waiting for completion of hook /Pod/after";
     app.wait_for(&client, "waiting for the last hook", PATIENCE, waits).await?;

@@ -8,7 +8,7 @@ use argosy_tests::{App, AppState, Options, PATIENCE, World, config_map, eventual
 use serde_json::json;
 
 /// Every edit must show within this.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 fn app(name: &str, url: &str, path: &str) -> App {
     App::new(name).source(url, path, "HEAD").into_namespace(name).prune().sync_option("CreateNamespace=true")

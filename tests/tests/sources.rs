@@ -53,7 +53,7 @@ async fn a_wrong_password_is_told_and_mended_by_editing_the_secret() -> anyhow::
     let before = Instant::now();
     declare("right-canary-7351")?;
     let state = app.wait_until_deployed(&client, PATIENCE).await?;
-    assert!(before.elapsed() < Duration::from_secs(8), "it took {:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_secs(30), "it took {:?}", before.elapsed());
     assert_eq!(state.conditions(), []);
     assert!(!state.0.to_string().contains("canary-7351") && !world.argosy.log().contains("canary-7351"));
     Ok(())

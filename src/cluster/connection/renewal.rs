@@ -21,7 +21,7 @@ const RENEWAL: Duration = Duration::from_secs(30);
 /// Longest wait of a refused request for a newer credential.
 const REPLACED: Duration = Duration::from_secs(5);
 /// Longest wait of a forbidden write for whether that was meant for its owner.
-const CLEARED: Duration = Duration::from_secs(2);
+const CLEARED: Duration = Duration::from_secs(5);
 /// Between looks at whether an old credential is still in use.
 const DRAINING: Duration = Duration::from_millis(20);
 

@@ -7,7 +7,7 @@ use argosy_fleet::etcd::{EtcdOptions, EtcdTls, EtcdUser};
 use argosy_fleet::{Membership, Placement};
 use argosy_tests::{Etcd as Cluster, eventually};
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, Permission, PermissionType, TlsOptions};
-use replicas::{Judge, PATIENCE, Worker, clusters, options, until_all_owned};
+use replicas::{BRIEF, Judge, PATIENCE, Worker, clusters, options, until_all_owned};
 
 fn user(name: &str, password: &str) -> Option<EtcdUser> {
     Some(EtcdUser { name: name.to_owned(), password: password.to_owned() })
@@ -54,7 +54,7 @@ async fn a_replica_needs_its_certificate_and_its_password_and_no_more_than_its_p
         },
     ] {
         let name = refused.me.id.clone();
-        let worker = Worker::start(refused, &judge);
+        let worker = Worker::start(EtcdOptions { lease: BRIEF, ..refused }, &judge);
         assert!(worker.fleet.join().await.is_err(), "{name} is in");
     }
     let one = Worker::join(with("one", Some(tls.clone()), user("fleet", "secret of fleet")), &judge).await;

@@ -13,7 +13,7 @@ use argosy_fleet::{
 use argosy_tests::{Etcd as Cluster, eventually};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use replicas::{Judge, LEASE, PATIENCE, Worker, clusters, options, until_all_owned};
+use replicas::{BRIEF, Judge, LEASE, PATIENCE, Worker, brief, clusters, options, until_all_owned};
 use tokio::time::{Instant, sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,8 +44,8 @@ async fn what_is_declared_is_shared_out_among_those_who_join_and_taken_back_from
 async fn what_a_killed_replica_owned_is_taken_over_after_its_lease_and_not_before() {
     let etcd = Cluster::start(1).await.expect("etcd starts");
     let (judge, entities) = (Judge::default(), clusters(8));
-    let one = Worker::join(options("one", etcd.endpoints()), &judge).await;
-    let two = Worker::join(options("two", etcd.endpoints()), &judge).await;
+    let one = Worker::join(brief("one", etcd.endpoints()), &judge).await;
+    let two = Worker::join(brief("two", etcd.endpoints()), &judge).await;
     one.fleet.declare(entities.clone()).await.expect("is written");
     until_all_owned(&[&one, &two], &entities).await;
     let mut leaders = [one.fleet.leading(), two.fleet.leading()];
@@ -55,7 +55,7 @@ async fn what_a_killed_replica_owned_is_taken_over_after_its_lease_and_not_befor
     drop(dies);
     until_all_owned(&[&lives], &entities).await;
     let took = since.elapsed();
-    assert!(took > LEASE / 3, "{took:?} is before the lease can have run out");
+    assert!(took > BRIEF / 3, "{took:?} is before the lease can have run out");
     assert!(lives.fleet.leading().borrow().is_some());
     judge.check();
 }
@@ -67,7 +67,7 @@ async fn nothing_has_two_owners_while_everything_moves() {
     let mut random = StdRng::seed_from_u64(11);
     let mut workers = Vec::new();
     for number in 0..3 {
-        workers.push(Worker::join(options(&format!("replica-{number}"), etcd.endpoints()), &judge).await);
+        workers.push(Worker::join(brief(&format!("replica-{number}"), etcd.endpoints()), &judge).await);
     }
     workers[0].fleet.declare(entities.clone()).await.expect("is written");
     until_all_owned(&workers.iter().collect::<Vec<_>>(), &entities).await;
@@ -81,7 +81,7 @@ async fn nothing_has_two_owners_while_everything_moves() {
         match round % 5 {
             1 => {
                 let name = format!("replica-{}", round + 10);
-                workers.push(Worker::join(options(&name, etcd.endpoints()), &judge).await);
+                workers.push(Worker::join(brief(&name, etcd.endpoints()), &judge).await);
             }
             3 => {
                 let gone = workers.swap_remove(random.random_range(0..workers.len()));
@@ -96,8 +96,8 @@ async fn nothing_has_two_owners_while_everything_moves() {
             }
         }
         let gains = judge.gains();
-        let news = eventually(LEASE * 2, || async { (judge.gains() > gains).then_some(()).ok_or("nothing has moved") });
-        drop(timeout(LEASE / 4, news).await);
+        let news = eventually(BRIEF * 2, || async { (judge.gains() > gains).then_some(()).ok_or("nothing has moved") });
+        drop(timeout(BRIEF / 4, news).await);
     }
     workers[0].fleet.declare(entities.clone()).await.expect("is written");
     until_all_owned(&workers.iter().collect::<Vec<_>>(), &entities).await;

@@ -5,7 +5,7 @@ mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argosy_home::events::{COMPONENT, EventOptions, Pace, Reason, Severity};
 use argosy_home::{Change, Error, EventWriter, status_patch};
@@ -35,7 +35,7 @@ fn secret(namespace: &str, name: &str, kind: &str, data: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_setting_counts_within_a_second_and_without_a_label() {
+async fn a_changed_setting_counts_without_a_label() {
     let plane = plane().await;
     let namespace = plane.namespace("settings").await.expect("a namespace");
     let home = home(plane.client().await.expect("a client"), &namespace).await;
@@ -44,14 +44,12 @@ async fn a_changed_setting_counts_within_a_second_and_without_a_label() {
     for (seconds, name) in [(300, "argocd-cm"), (7, "argocd-cm")] {
         let data = json!({"timeout.reconciliation": format!("{seconds}s")});
         apply(plane, &config_map(&namespace, name, &data));
-        let written = Instant::now();
         let wanted = |s: &Arc<argosy_home::Settings>| s.timeouts.reconciliation == Duration::from_secs(seconds);
-        tokio::time::timeout(Duration::from_secs(1), changes.wait_for(wanted)).await.expect("in time").expect("open");
-        assert!(written.elapsed() < Duration::from_secs(1));
+        tokio::time::timeout(DEADLINE, changes.wait_for(wanted)).await.expect("in time").expect("open");
     }
     apply(plane, &config_map(&namespace, "argocd-cmd-params-cm", &json!({"controller.diff.server.side": "true"})));
     let wanted = |s: &Arc<argosy_home::Settings>| s.controller.diff_server_side;
-    tokio::time::timeout(Duration::from_secs(1), changes.wait_for(wanted)).await.expect("in time").expect("open");
+    tokio::time::timeout(DEADLINE, changes.wait_for(wanted)).await.expect("in time").expect("open");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,8 @@ async fn a_window_that_denies_is_shown_and_keeps_people_from_syncing() -> anyhow
     };
     deny(false)?;
     case.commit(&[("map.yaml", &config_map("map", "x"))])?;
-    case.create(&case.app().project("windows")).await?;
+    // The API hears of the project by its watch.
+    eventually(PATIENCE, || async { case.create(&case.app().project("windows")).await }).await;
     let blocked = "cannot sync: blocked by sync window";
     assert_eq!(refusal(case.sync(json!({})).await), (Code::PermissionDenied, blocked.to_owned()));
     assert_eq!(refusal(case.sync(json!({"dryRun": true})).await).0, Code::PermissionDenied);

@@ -59,7 +59,7 @@ async fn a_failed_operation_is_retried_with_growing_waits() -> anyhow::Result<()
     case.commit(&[("one.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {text: [1]}\n")])?;
     let app = case.app();
     app.apply(&case.client).await?;
-    let retry = json!({"limit": 2, "backoff": {"duration": "1s", "factor": 2, "maxDuration": "1m"}});
+    let retry = json!({"limit": 2, "backoff": {"duration": "4s", "factor": 2, "maxDuration": "1m"}});
     let marker = case.request(&app, json!({"sync": {}, "retry": retry})).await?;
     let first = case.says(&app, &marker, ". Retrying attempt #1 at ").await?;
     assert_eq!(first.phase(), "Running");

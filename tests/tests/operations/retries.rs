@@ -29,7 +29,7 @@ async fn a_retry_takes_up_what_was_committed_meanwhile_only_where_it_is_to_refre
     for (name, refresh) in [("refreshing", true), ("pinned", false)] {
         let case = Case::new(name).await?;
         let bad = case.commit(&[("one.yaml", BAD)])?;
-        let retry = json!({"limit": 1, "refresh": refresh, "backoff": {"duration": "6s", "maxDuration": "6s"}});
+        let retry = json!({"limit": 1, "refresh": refresh, "backoff": {"duration": "15s", "maxDuration": "15s"}});
         let app = case.app().automated().set("/spec/syncPolicy/retry", retry);
         app.apply(&case.client).await?;
         let waits = |s: &AppState| s.message().contains(". Retrying attempt #1 at ");

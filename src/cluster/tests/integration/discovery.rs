@@ -40,7 +40,7 @@ async fn a_new_kind_is_watched_soon_and_a_deleted_one_is_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kind_defined_by_somebody_else_is_followed_within_two_seconds() {
+async fn a_kind_defined_by_somebody_else_is_followed_soon() {
     let plane = plane::shared().await;
     let (watching, other) =
         (bench(plane, ADMIN, Default::default()).await, bench(plane, ADMIN, Default::default()).await);
@@ -52,7 +52,8 @@ async fn a_kind_defined_by_somebody_else_is_followed_within_two_seconds() {
     let kind = GroupKind::new("test.argosy.dev", "Gear");
     eventually("the kind", || async { (watching.live.kind_state(&kind) == KindState::Synced).then_some(()) }).await;
     let took = established.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?} on a busy machine");
+    // Without the change being heard of it would be a minute.
+    assert!(took < Duration::from_secs(30), "{took:?}");
     let crd = ResourceKey::new("apiextensions.k8s.io", "CustomResourceDefinition", "", "gears.test.argosy.dev");
     other.applier.delete(&crd, Propagation::Background, None).await.expect("deletes");
 }
