@@ -130,8 +130,9 @@ impl Discovery {
             let wait = FOLLOW.get(step).copied().unwrap_or(PERIOD);
             if tokio::time::timeout(wait, self.poked.notified()).await.is_ok() {
                 // Under a steady stream of pokes the questions must still be asked.
-                step = if step >= FOLLOW.len() { 0 } else { step.min(1) };
-                if step == 0 {
+                let is_first = step >= FOLLOW.len();
+                step = if is_first { 0 } else { step.min(1) };
+                if is_first {
                     continue;
                 }
             } else {

@@ -268,7 +268,12 @@ impl Fence {
         }
         match plan_claim(&self.claim, &own, &parts) {
             Plan::Superseded(epoch) => Err(FenceError::Superseded(epoch)),
-            Plan::Ready { missing: steps, .. } | Plan::Steps(steps) => self.perform(&own, &steps).await.map(drop),
+            Plan::Ready { missing: mut steps, .. } | Plan::Steps(mut steps) => {
+                // The mark of a credential that is being made meanwhile is in nobody's way.
+                let is_next = |part: &Part| part.is_mark() && self.claim.has(part);
+                steps.retain(|step| !matches!(step, Step::Remove(part) if is_next(part)));
+                self.perform(&own, &steps).await.map(drop)
+            }
         }
     }
 

@@ -184,6 +184,12 @@ impl LiveState {
         self.shared.scopes.settled(|_| true).await;
     }
 
+    /// As [`Self::synced`], but without waiting for kinds of which the watch fails for now,
+    /// as long as any other can be followed.
+    pub async fn mostly_synced(&self) {
+        self.shared.scopes.tried().await;
+    }
+
     /// Waits until these kinds are listed, whole where they are managed, or have
     /// refused to be. Kinds that are not watched are not waited for.
     pub async fn ready(&self, kinds: &[GroupKind]) {

@@ -48,6 +48,8 @@ use actix::{
 };
 use argosy_engine::refresh::Level;
 use argosy_model::AppKey;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use destination::{
     Grounds, acting_applier, cluster_of, find as find_grounds, find_project, project_name, server_of,
@@ -77,8 +79,15 @@ pub(crate) struct Application {
     due: Option<Due>,
     /// Of the pass that runs, or waits for its turn.
     ticket: Option<Arc<Ticket>>,
-    timer: Option<SpawnHandle>,
+    timer: Option<Timer>,
     failures: u32,
+}
+
+/// A pass that is to run later.
+struct Timer {
+    at: Instant,
+    level: Level,
+    handle: SpawnHandle,
 }
 
 // === impl Application ===
@@ -104,17 +113,19 @@ impl Application {
         // A pass that runs has it.
         let Some(mut memory) = self.memory.take() else { return };
         self.due = None;
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
+        // One that looks at less does not find out what the timer was set for.
+        if let Some(timer) = self.timer.take_if(|timer| due.level >= Some(timer.level)) {
+            ctx.cancel_future(timer.handle);
         }
         let (shared, key) = (self.shared.clone(), self.key.clone());
         let ticket = Arc::new(Ticket::new(due));
         self.ticket = Some(ticket.clone());
-        // On the shared pool: a pass computes, and this thread serves mailboxes.
-        let pass = tokio::spawn(async move {
+        // On the shared pool: a pass computes, and this thread serves mailboxes. It ends with
+        // the actor: another of the same name may come.
+        let pass = AbortOnDropHandle::new(tokio::spawn(async move {
             let verdict = pass::run(&shared, &key, &mut memory, &ticket).await;
             (memory, verdict)
-        });
+        }));
         ctx.spawn(pass.into_actor(self).map(|ended, actor, ctx| match ended {
             Ok((memory, verdict)) => actor.on_pass(memory, verdict, ctx),
             Err(error) => {
@@ -138,6 +149,10 @@ impl Application {
                 let wait = BACKOFF.0.saturating_mul(1 << self.failures.min(8)).min(BACKOFF.1);
                 self.wake_after(self.shared.jitter(wait, wait / 2), Level::Latest, ctx);
             }
+            // It may have been made again since; that was told to this actor then.
+            Verdict::Gone if self.shared.home.apps().get(&self.key).is_some() => {
+                self.wake_after(Duration::ZERO, Level::Latest, ctx);
+            }
             Verdict::Gone => {
                 ctx.stop();
                 return;
@@ -146,12 +161,20 @@ impl Application {
         self.pump(ctx);
     }
 
+    /// Runs a pass after this long, which is also the one that was to run later, if one was.
     fn wake_after(&mut self, wait: Duration, level: Level, ctx: &mut Context<Self>) {
-        self.timer = Some(ctx.run_later(wait, move |actor, ctx| {
+        let now = Instant::now();
+        let (mut at, mut level) = (now + wait, level);
+        if let Some(before) = self.timer.take() {
+            ctx.cancel_future(before.handle);
+            (at, level) = (at.min(before.at), level.max(before.level));
+        }
+        let handle = ctx.run_later(at.saturating_duration_since(now), move |actor, ctx| {
             actor.timer = None;
             actor.owe(Due { level: Some(level), is_urgent: true });
             actor.pump(ctx);
-        }));
+        });
+        self.timer = Some(Timer { at, level, handle });
     }
 }
 

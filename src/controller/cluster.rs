@@ -206,12 +206,19 @@ impl Cluster {
 
     fn on_reader(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         let (writers, interest) = (self.writers.clone(), self.interest.clone());
-        let opening = target::open(self.shared.clone(), self.server.clone(), connection.clone(), writers, interest);
+        let settings = self.shared.home.settings();
+        let opening = target::open(
+            (self.shared.clone(), settings.clone()),
+            self.server.clone(),
+            connection.clone(),
+            writers,
+            interest,
+        );
         ctx.spawn(opening.into_actor(self).map(move |opened, actor, ctx| match opened {
             // Whoever closed it has told why.
             _ if connection.is_closed() => {}
             Ok(target) => {
-                follow::start(actor.shared.clone(), target.clone(), actor.following.clone());
+                follow::start(actor.shared.clone(), target.clone(), settings, actor.following.clone());
                 actor.gather(&target, ctx);
                 actor.state.send_replace(TargetState::Ready(target));
                 actor.shared.directory.wake_all(Some(&actor.server), Wake::Round(Level::Latest));
@@ -290,9 +297,11 @@ impl Handler<Ended> for Cluster {
 
     fn handle(&mut self, Ended(epoch, reason): Ended, ctx: &mut Self::Context) {
         match epoch {
-            Some(epoch) => {
+            // One that was let go of is forgotten.
+            Some(epoch) if self.slices.values().any(|held| held.ownership.epoch() == epoch) => {
                 self.writers.set(epoch, Err(reason));
             }
+            Some(_) => {}
             None => {
                 std::mem::take(&mut self.following).cancel();
                 self.gathering.take().map(|waiting| ctx.cancel_future(waiting));
@@ -350,6 +359,8 @@ impl Handler<Release> for Cluster {
 
     fn handle(&mut self, _: Release, ctx: &mut Self::Context) {
         self.state.send_replace(TargetState::Failed("it belongs to another replica".to_owned()));
+        // What lingers is forgotten with the actor, before its own end.
+        self.shared.directory.wake_strangers(&self.server);
         let held = std::mem::take(&mut self.slices).into_values().map(|held| held.credential);
         for credential in held.chain(self.reader.take()) {
             #[expect(clippy::disallowed_methods, reason = "one per slice of a cluster that is let go")]

@@ -355,6 +355,10 @@ impl Credential {
     /// Keeps a subject of our own from having more rights than the declared account.
     fn follow(&mut self, ctx: &mut Context<Self>) {
         let Some(held) = self.held.clone().filter(|held| held.choice.kind == FenceKind::Binding) else { return };
+        if self.attempt.is_some() {
+            // It brings the bindings in line itself.
+            return;
+        }
         let following = self.place.clone().follow(held);
         ctx.spawn(following.into_actor(self).map(|followed, actor, ctx| match followed {
             Ok(()) => {}

@@ -136,6 +136,11 @@ impl Handler<ObjectChanged> for Replica {
 /// Whether a change of the object is news for its application. Its status is
 /// our own writing, but for a request to end an operation.
 fn concerns(old: &AppObject, new: &AppObject) -> bool {
+    let uid = |app: &AppObject| app.metadata.as_ref().map(|m| m.uid.clone());
+    if uid(old) != uid(new) {
+        // Deleted and made again.
+        return true;
+    }
     let metadata = |app: &AppObject| {
         let m = app.metadata.clone().unwrap_or_default();
         (m.annotations, m.labels, m.finalizers, m.deletion_timestamp)

@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 /// How long a pass may keep its turn while it waits for somebody else.
 const ASIDE: Duration = Duration::from_millis(100);
 
-/// The part of all turns that rounds may have: one in this many. Enough to keep the
-/// processor busy while some wait for an API server.
-const ROUNDS: usize = 4;
+/// The part of all turns that rounds may have: one in this many for passes that begin,
+/// enough to keep the processor busy while some wait for an API server; and one in this
+/// many for those that have stood aside, which end before others begin.
+const ROUNDS: (usize, usize) = (4, 2);
 
 tokio::task_local! {
-    /// The turn of the pass that runs in this task; `None` while it stands aside.
-    static TURN: RefCell<Option<Turn>>;
+    /// What the pass that runs in this task has.
+    static TURN: RefCell<Turn>;
 }
 
 /// Whether a pass can wait for those of a round. Clones share it.
@@ -34,13 +35,17 @@ pub(crate) struct Haste(CancellationToken);
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
     rounds: Arc<Semaphore>,
+    back_in_round: Arc<Semaphore>,
 }
 
 struct Turn {
-    _one: OwnedSemaphorePermit,
-    /// That of a pass which is only one of a round.
-    _of_round: Option<OwnedSemaphorePermit>,
+    /// `None` while it stands aside.
+    permits: Option<Permits>,
+    haste: Haste,
 }
+
+/// A turn, and that of its kind for a pass which is only one of a round.
+type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 // === impl Haste ===
 
@@ -63,19 +68,23 @@ impl Haste {
 impl Turns {
     /// So many at once.
     pub(crate) fn new(passes: usize) -> Self {
-        let rounds = usize::max(1, passes / ROUNDS);
-        Self { all: Arc::new(Semaphore::new(passes)), rounds: Arc::new(Semaphore::new(rounds)) }
+        let part = |of: usize| Arc::new(Semaphore::new(usize::max(1, passes / of)));
+        Self { all: part(1), rounds: part(ROUNDS.0), back_in_round: part(ROUNDS.1) }
     }
 
     /// Runs a pass once there is room for it; `None` when the process ends.
     pub(crate) async fn run<F: Future>(&self, haste: &Haste, pass: F) -> Option<F::Output> {
+        let permits = Some(self.wait(haste, &self.rounds).await?);
+        Some(TURN.scope(RefCell::new(Turn { permits, haste: haste.clone() }), pass).await)
+    }
+
+    async fn wait(&self, haste: &Haste, round: &Arc<Semaphore>) -> Option<Permits> {
         let of_round = tokio::select! {
             biased;
             () = haste.0.cancelled() => None,
-            turn = self.rounds.clone().acquire_owned() => Some(turn.ok()?),
+            permit = round.clone().acquire_owned() => Some(permit.ok()?),
         };
-        let turn = Turn { _one: self.all.clone().acquire_owned().await.ok()?, _of_round: of_round };
-        Some(TURN.scope(RefCell::new(Some(turn)), pass).await)
+        Some((self.all.clone().acquire_owned().await.ok()?, of_round))
     }
 
     /// Waits within a pass for a repository or a cluster. One that hangs must not
@@ -86,13 +95,14 @@ impl Turns {
         if let Ok(answer) = tokio::time::timeout(ASIDE, &mut other).await {
             return answer;
         }
-        let turn = TURN.try_with(RefCell::take).ok().flatten();
-        let had_one = turn.is_some();
-        drop(turn);
+        let left = TURN.try_with(|own| {
+            let mut own = own.borrow_mut();
+            own.permits.take().map(|_| own.haste.clone())
+        });
         let answer = other.await;
-        // It has waited once, and for no round again.
-        if had_one && let Ok(one) = self.all.clone().acquire_owned().await {
-            TURN.with(|own| own.replace(Some(Turn { _one: one, _of_round: None })));
+        if let Ok(Some(haste)) = left {
+            let permits = self.wait(&haste, &self.back_in_round).await;
+            TURN.with(|own| own.borrow_mut().permits = permits);
         }
         answer
     }
@@ -137,6 +147,32 @@ mod tests {
         drop(waiting.remove(0));
         look(&mut waiting);
         assert_eq!(*began.borrow(), [0, 1, 9, 4, 2], "the rest in its order");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_that_comes_back_all_at_once_leaves_turns_as_well() {
+        let (turns, ready, done) = (Arc::new(Turns::new(4)), CancellationToken::new(), CancellationToken::new());
+        let begin = |haste: Haste| {
+            let (turns, ready, done) = (turns.clone(), ready.clone(), done.clone());
+            tokio::spawn(async move {
+                let pass = async {
+                    turns.aside(ready.cancelled()).await;
+                    done.cancelled().await;
+                };
+                turns.run(&haste, pass).await
+            })
+        };
+        let round: Vec<_> = (0..9).map(|_| begin(Haste::default())).collect();
+        tokio::time::sleep(ASIDE * 20).await;
+        assert_eq!(turns.all.available_permits(), 4, "all of them stand aside");
+        ready.cancel();
+        tokio::time::sleep(ASIDE).await;
+        assert_eq!(turns.all.available_permits(), 2, "half of the turns");
+        assert_eq!(turns.run(&Haste::urgent(), async { 7 }).await, Some(7));
+        done.cancel();
+        for pass in round {
+            assert_eq!(pass.await.unwrap(), Some(()));
+        }
     }
 
     #[tokio::test(start_paused = true)]

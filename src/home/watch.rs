@@ -181,6 +181,11 @@ pub async fn run<T: Watched>(client: Client, target: Target, seed: u64, emit: im
                 Some(watcher.backoff.wait(None))
             }
             Err(error) => {
+                if matches!(error, Error::Timeout(_)) {
+                    // An API server whose history was set back takes a position that it has
+                    // not reached yet, and is silent until it has.
+                    watcher.position = None;
+                }
                 let wait = watcher.backoff.wait(error.retry_after());
                 tracing::warn!(target = %watcher.target, error = &error as &dyn std::error::Error, ?wait, "watch failed");
                 Some(wait)

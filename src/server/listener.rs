@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use axum::Router;
 use rustls::sign::CertifiedKey;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -48,6 +49,10 @@ pub const DEFAULT_MAX_GRPC_MESSAGE: usize = 100 << 20;
 /// Pause after an accept that failed, so that a process out of file descriptors
 /// does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Silence after which a client is asked whether it is there: one that is gone without a
+/// word must not keep a stream on which nothing happens to be sent.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How the port behaves. Names and defaults are those of Argo CD's flags.
 #[derive(Clone, Debug)]
@@ -170,6 +175,9 @@ pub async fn serve(
             tracing::debug!(client = %address.ip(), "too many connections of one client");
             continue;
         };
+        if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE)) {
+            tracing::debug!(client = %address.ip(), %error, "the connection is not kept alive");
+        }
         let connection = connection.clone();
         tasks.spawn(async move {
             connection.run(stream, address).await;

@@ -22,6 +22,9 @@ use crate::meter::measured;
 /// bounded by this many network buffers.
 const STARTING: usize = 24;
 
+/// Before a watch that broke off begins anew.
+const BROKE_OFF: Duration = Duration::from_secs(1);
+
 /// How one watch is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Plan {
@@ -53,10 +56,7 @@ async fn keep(shared: Arc<Shared>) {
     let starting = Arc::new(Semaphore::new(STARTING));
     let mut catalogs = shared.discovery.changes();
     learn(&shared).await;
-    tasks.spawn({
-        let discovery = shared.discovery.clone();
-        async move { discovery.follow().await }
-    });
+    let mut following = follow(&shared, &mut tasks);
     loop {
         catalogs.mark_unchanged();
         let asked = shared.scopes.asked();
@@ -78,10 +78,23 @@ async fn keep(shared: Arc<Shared>) {
         tokio::select! {
             _ = catalogs.changed() => {}
             () = shared.replan.notified() => {}
-            // Only stopped watches end; their results are of no interest.
-            Some(_) = tasks.join_next() => {}
+            // Only what was stopped ends, or what has broken off by a fault of its own.
+            Some(Err(ended)) = tasks.join_next_with_id() => if ended.is_panic() {
+                tracing::error!(server = shared.connection.server(), error = %ended, "a watch broke off; it begins anew");
+                running.retain(|_, known| known.watch.id() != ended.id());
+                if following.id() == ended.id() {
+                    following = follow(&shared, &mut tasks);
+                }
+                tokio::time::sleep(BROKE_OFF).await;
+            },
         }
     }
+}
+
+/// Keeps what is known of the kinds that are served current.
+fn follow(shared: &Shared, tasks: &mut JoinSet<()>) -> AbortHandle {
+    let discovery = shared.discovery.clone();
+    tasks.spawn(async move { discovery.follow().await })
 }
 
 /// Waits for the first picture of what is served.

@@ -201,6 +201,18 @@ impl Scopes {
         self.until(|inner| inner.settled(&wanted)).await;
     }
 
+    /// Waits until the plan has caught up with what was asked for, every watch has come
+    /// through or failed, and at least one has come through.
+    pub(crate) async fn tried(&self) {
+        let is_tried = |inner: &Inner| {
+            let mut states = inner.states.values();
+            let is_pending = |state: &State| matches!(state.phase, Phase::Pending);
+            let is_synced = |state: &State| matches!(state.phase, Phase::Synced);
+            inner.planned == Some(inner.asked) && !states.clone().any(is_pending) && states.any(is_synced)
+        };
+        self.until(is_tried).await;
+    }
+
     /// Waits until each of the chosen kinds is listed in the reading that is wanted now,
     /// or fails.
     pub(crate) async fn caught_up(&self, wanted: impl Fn(&GroupKind) -> bool) {

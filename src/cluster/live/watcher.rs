@@ -120,7 +120,13 @@ impl Watcher {
                 self.backoff.reset();
                 self.failures = 0;
             }
-            let Err(error) = result else { continue };
+            let Err(error) = result else {
+                // A server that ends every watch at once is not asked without a pause.
+                if started.elapsed() < MOVING {
+                    tokio::time::sleep(self.backoff.wait(None)).await;
+                }
+                continue;
+            };
             let unsupported = self.resume.is_none() && self.streams && matches!(error.code(), Some(400 | 422));
             if error.is_expired() {
                 self.resume = None;

@@ -61,7 +61,7 @@ pub(super) async fn run(
         }
         Err(error) => return fail(shared, &mut draft, &error.to_string()).await,
     };
-    let target = match shared.directory.target(key, &cluster.server).await {
+    let target = match shared.turns.aside(shared.directory.target(key, &cluster.server)).await {
         Ok(target) => target,
         Err(reason) => return fail(shared, &mut draft, &format!("the cluster cannot be reached: {reason}")).await,
     };
@@ -158,7 +158,8 @@ async fn resources(shared: &Shared, draft: &Draft, target: &Target, cluster: &ar
     for object in &plan.delete_now {
         let key = ResourceKey::of(object);
         let uid = object::uid(object);
-        if let Err(error) = target.applier.delete(&key, propagation, (!uid.is_empty()).then_some(uid)).await {
+        let deleting = target.applier.delete(&key, propagation, (!uid.is_empty()).then_some(uid));
+        if let Err(error) = shared.turns.aside(deleting).await {
             return Step::Failed(format!("failed to delete {key}: {}", argosy_model::report(&error)));
         }
     }
@@ -176,7 +177,7 @@ pub(super) async fn owned(shared: &Shared, draft: &Draft, target: &Target) -> Re
         match live.full() {
             Some(full) => out.push(full),
             None => {
-                let read = target.live.fetch(&live.key).await;
+                let read = shared.turns.aside(target.live.fetch(&live.key)).await;
                 out.extend(read.map_err(|e| argosy_model::report(&e))?.map(Arc::new));
             }
         }

@@ -110,9 +110,9 @@ async fn manifests(shared: &Arc<Shared>, draft: &Draft, target: &Target) -> Resu
         Some(commit) => Asked::Commit(commit.clone()),
         None => Asked::Latest(None),
     };
-    let found = resolve::generate(shared, &mut None, &draft.key, &spec, &sources, &asked, false)
-        .await
-        .map_err(|e| e.message)?;
+    let mut none = None;
+    let generating = resolve::generate(shared, &mut none, &draft.key, &spec, &sources, &asked, false);
+    let found = shared.turns.aside(generating).await.map_err(|e| e.message)?;
     let settings = shared.home.settings();
     let catalog = target.discovery.catalog();
     let manifests: Vec<Arc<Value>> = found.rendered.iter().flat_map(|r| r.manifests.iter().cloned()).collect();

@@ -40,14 +40,15 @@ impl Ticket {
         Self { due: Mutex::new(Some(due)), haste }
     }
 
-    /// One more reason; `false` when the pass has begun without it.
+    /// One more reason; `false` when the pass has begun without it. Then it only makes
+    /// haste, so that the next one can begin.
     pub(super) fn add(&self, due: Due) -> bool {
-        let mut known = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = known.as_mut() else { return false };
-        *known = known.and(due);
         if due.is_urgent {
             self.haste.hurry();
         }
+        let mut known = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = known.as_mut() else { return false };
+        *known = known.and(due);
         true
     }
 

@@ -39,7 +39,7 @@ pub(super) async fn pair(
 ) -> Result<Pairing, Failure> {
     let settings = shared.home.settings();
     let instance = key.instance_name(&shared.options.namespace);
-    let owned = live_objects(memory, target, target.live.owned_by(&instance)).await?;
+    let owned = live_objects(shared, memory, target, target.live.owned_by(&instance)).await?;
     let known: HashSet<ResourceKey> = owned.iter().map(|o| ResourceKey::of(o)).collect();
     let strangers: Vec<_> = targets
         .objects
@@ -48,7 +48,7 @@ pub(super) async fn pair(
         .filter(|key| !known.contains(key))
         .filter_map(|key| target.live.get(&key))
         .collect();
-    let strangers = live_objects(memory, target, strangers).await?;
+    let strangers = live_objects(shared, memory, target, strangers).await?;
     let catalog = target.discovery.catalog();
     let namespaced = |object: &Value| catalog.is_namespaced(&Gvk::of(object).group_kind()).unwrap_or(true);
     let rules = &grounds.project.rules;
@@ -77,6 +77,7 @@ fn candidate_keys(target: &Value) -> Vec<ResourceKey> {
 
 /// Whole objects, parsed once per version; those not kept whole are read.
 async fn live_objects(
+    shared: &Shared,
     memory: &Memory,
     target: &Target,
     found: Vec<argosy_cluster::LiveObject>,
@@ -90,7 +91,7 @@ async fn live_objects(
         } else if let Some(full) = live.full() {
             out.push(full);
         } else {
-            let read = target.live.fetch(&live.key).await;
+            let read = shared.turns.aside(target.live.fetch(&live.key)).await;
             out.extend(read.map_err(|e| live_failure(&argosy_model::report(&e)))?.map(Arc::new));
         }
     }

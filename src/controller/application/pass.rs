@@ -74,7 +74,8 @@ async fn turn(shared: &Arc<Shared>, key: &AppKey, memory: &mut Memory, ticket: &
         Err(argosy_home::Error::NotFound(_)) => Verdict::Gone,
         Err(argosy_home::Error::Conflict(_)) => {
             tracing::debug!(application = %key, "somebody else changed the application; looking again");
-            Verdict::Again(shared.jitter(Duration::from_millis(50), Duration::from_millis(100)), Level::Recorded)
+            // Not only what is recorded: the pass may have been about a later commit.
+            Verdict::Again(shared.jitter(Duration::from_millis(50), Duration::from_millis(100)), Level::Latest)
         }
         Err(error) => {
             tracing::warn!(application = %key, error = argosy_model::report(&error), "the application could not be written");

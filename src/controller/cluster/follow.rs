@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use argosy_cluster::live::Batch;
+use argosy_cluster::live::{Batch, Changes};
 use argosy_cluster::{Change, ChangeKind};
 use argosy_engine::refresh::Level;
+use argosy_home::Settings;
 use tokio_util::sync::CancellationToken;
 
 use super::target::{Target, coverage, options};
@@ -17,14 +18,17 @@ use crate::context::Shared;
 /// Watches that break with one connection fail, and recover, within moments of each other.
 const TOGETHER: Duration = Duration::from_millis(500);
 
-/// Starts the tasks that follow a cluster until they are cancelled.
-pub(super) fn start(shared: Arc<Shared>, target: Arc<Target>, end: CancellationToken) {
+/// Starts the tasks that follow a cluster, opened under these settings, until they are
+/// cancelled.
+pub(super) fn start(shared: Arc<Shared>, target: Arc<Target>, opened: Arc<Settings>, end: CancellationToken) {
+    // What changes from now on is heard of.
+    let batches = target.live.changes();
     let tasks = async move {
         tokio::join!(
-            changes(&shared, &target),
+            changes(&shared, &target, batches),
             kinds(&shared, &target),
             watches(&shared, &target),
-            settings(&shared, &target)
+            settings(&shared, &target, &opened)
         );
     };
     tokio::spawn(async move {
@@ -32,8 +36,7 @@ pub(super) fn start(shared: Arc<Shared>, target: Arc<Target>, end: CancellationT
     });
 }
 
-async fn changes(shared: &Shared, target: &Target) {
-    let mut changes = target.live.changes();
+async fn changes(shared: &Shared, target: &Target, mut changes: Changes) {
     loop {
         let batch = changes.next().await;
         let count = batch.changes.len();
@@ -98,16 +101,12 @@ async fn watches(shared: &Shared, target: &Target) {
     }
 }
 
-async fn settings(shared: &Shared, target: &Target) {
+async fn settings(shared: &Shared, target: &Target, opened: &Settings) {
     let mut changes = shared.home.settings_changes();
     let mut clusters = shared.home.clusters_changes();
-    let mut tracking = shared.home.settings().tracking.clone();
-    let mut overrides = shared.home.settings().overrides.clone();
+    let (mut tracking, mut overrides) = (opened.tracking.clone(), opened.overrides.clone());
     loop {
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
-            changed = clusters.changed() => if changed.is_err() { return },
-        }
+        // Opening takes a while, and something may have changed since.
         let settings = shared.home.settings();
         if settings.tracking != tracking || settings.overrides != overrides {
             tracking = settings.tracking.clone();
@@ -116,6 +115,10 @@ async fn settings(shared: &Shared, target: &Target) {
         }
         // Nothing happens where nothing of it changed.
         target.live.cover(coverage(shared, &settings, &target.server));
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            changed = clusters.changed() => if changed.is_err() { return },
+        }
     }
 }
 

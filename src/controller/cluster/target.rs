@@ -1,6 +1,7 @@
 //! A connected cluster, as passes over applications use it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_cluster::live::{Coverage, tree_kinds};
 use argosy_cluster::{Applier, Connection, Discovery, FilterRule, LiveOptions, LiveState, OpenApi, ResourceFilter};
@@ -70,10 +71,15 @@ impl Target {
     }
 }
 
-/// Reads discovery, starts the watches and waits until all are through, or the
-/// connection is closed.
+/// Longest wait for kinds of which the watches fail: a cluster may have an API whose
+/// backend is away, and all else of it can be worked with.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Reads discovery, starts the watches under these settings and waits until all are
+/// through, or the connection is closed. Kinds that go on failing are waited for no
+/// longer than [`GRACE`], unless all of them do.
 pub(super) async fn open(
-    shared: Arc<Shared>,
+    (shared, settings): (Arc<Shared>, Arc<Settings>),
     server: Arc<str>,
     connection: Connection,
     writers: Arc<Writers>,
@@ -83,7 +89,6 @@ pub(super) async fn open(
     let discovery = Discovery::new(connection.clone());
     discovery.refresh().await.map_err(|e| argosy_model::report(&e))?;
     let openapi = OpenApi::new(connection.clone());
-    let settings = shared.home.settings();
     let live = LiveState::start(
         connection.clone(),
         discovery.clone(),
@@ -92,8 +97,13 @@ pub(super) async fn open(
         coverage(&shared, &settings, &server),
     );
     live.want(interest.wanted());
+    let without_failing = async {
+        tokio::time::sleep(GRACE).await;
+        live.mostly_synced().await;
+    };
     tokio::select! {
         () = live.synced() => {}
+        () = without_failing => {}
         () = connection.closed() => return Err("the connection has been closed".to_owned()),
     }
     let applier = Applier::new(connection, discovery.clone(), openapi.clone(), Some(live.clone()));

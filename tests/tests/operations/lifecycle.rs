@@ -125,5 +125,10 @@ async fn self_heal_repairs_what_drifted_and_nothing_else() -> anyhow::Result<()>
     case.kubectl(&["delete", "configmap", "one"])?;
     app.wait_for(&case.client, "healed again", PATIENCE, healed("one", 2)).await?;
     assert!(case.get("configmap", "one")?.is_some());
+    // The next repair waits a while, whatever little happens to the application meanwhile.
+    case.kubectl(&["patch", "configmap", "two", "--type=merge", "-p", r#"{"data":{"text":"drift"}}"#])?;
+    app.wait_for(&case.client, "drifted", PATIENCE, |s| s.sync_status() == "OutOfSync").await?;
+    app.merge(&case.client, &json!({"metadata": {"labels": {"looked-at": "yes"}}})).await?;
+    app.wait_for(&case.client, "healed once more", PATIENCE, healed("two", 3)).await?;
     Ok(())
 }
