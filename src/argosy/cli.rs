@@ -75,7 +75,7 @@ pub(crate) struct Controller {
 }
 
 /// How several controller replicas share the work. Without an etcd there is one.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Fleet {
     /// Addresses of the etcd in which replicas agree, such as `https://etcd-0:2379`.
     /// One that does not answer is passed over.

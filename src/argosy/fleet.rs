@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use argosy_fleet::etcd::{EtcdOptions, EtcdTls, EtcdUser};
+use argosy_fleet::etcd::{AccessSource, EtcdOptions, EtcdTls, EtcdUser};
 use argosy_fleet::{
     ByHand, Cost, Divided, Epoch, Etcd, Fleet, LinkService, Local, Membership, Replica, Sight, keep_links,
 };
@@ -122,7 +122,8 @@ pub(crate) fn onlooker(options: &cli::Fleet) -> anyhow::Result<Etcd> {
     Etcd::start(options).context("the fleet cannot be followed")
 }
 
-fn etcd_options(options: &cli::Fleet, me: Replica, first: Epoch) -> anyhow::Result<EtcdOptions> {
+/// What gives access to etcd, as the files have it now.
+fn access(options: &cli::Fleet) -> anyhow::Result<(Option<EtcdTls>, Option<EtcdUser>)> {
     let identity = match (&options.etcd_cert, &options.etcd_key) {
         (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
         _ => None,
@@ -138,11 +139,19 @@ fn etcd_options(options: &cli::Fleet, me: Replica, first: Epoch) -> anyhow::Resu
         }
         _ => None,
     };
+    Ok((tls, user))
+}
+
+fn etcd_options(options: &cli::Fleet, me: Replica, first: Epoch) -> anyhow::Result<EtcdOptions> {
+    let (tls, user) = access(options)?;
+    let source = options.clone();
+    let source = AccessSource::new(move || access(&source).map_err(|error| format!("{error:#}")));
     let lease = Duration::from_secs(options.etcd_lease_seconds);
     Ok(EtcdOptions {
         prefix: options.etcd_prefix.clone(),
         tls,
         user,
+        access: Some(source),
         lease,
         margin: lease / MARGIN,
         first_epoch: first,

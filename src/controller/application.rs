@@ -149,9 +149,10 @@ impl Application {
                 let wait = BACKOFF.0.saturating_mul(1 << self.failures.min(8)).min(BACKOFF.1);
                 self.wake_after(self.shared.jitter(wait, wait / 2), Level::Latest, ctx);
             }
-            // It may have been made again since; that was told to this actor then.
+            // It may have been made again since, and that was told to this actor; or its end
+            // has yet to be told.
             Verdict::Gone if self.shared.home.apps().get(&self.key).is_some() => {
-                self.wake_after(Duration::ZERO, Level::Latest, ctx);
+                self.wake_after(BACKOFF.0, Level::Latest, ctx);
             }
             Verdict::Gone => {
                 ctx.stop();

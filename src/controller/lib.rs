@@ -39,6 +39,7 @@ use std::sync::Arc;
 use actix::Actor as _;
 use argosy_fleet::Fleet;
 use argosy_home::{Clock, EventWriter, Home};
+use tokio_util::sync::CancellationToken;
 
 pub use context::ControllerOptions;
 pub use metrics_page::MetricsPage;
@@ -60,15 +61,20 @@ impl Controller {
         clock: Clock,
         options: ControllerOptions,
     ) -> Self {
+        peer::clear_trials(&options.data_dir);
         let shared = Arc::new(context::Shared::new(home, clock, events, options));
         shared.directory.place_with(fleet.clone());
         replica::Replica::new(shared.clone(), fleet).start();
         Self { shared }
     }
 
-    /// What answers other replicas; serve it with [`peer::serve`].
-    pub fn peer_service(&self) -> argosy_proto::peer::peer_server::PeerServer<peer::PeerService> {
-        peer::PeerService::server(self.shared.clone())
+    /// What answers other replicas; serve it with [`peer::serve`]. Streams end in order once
+    /// `ending` is cancelled.
+    pub fn peer_service(
+        &self,
+        ending: CancellationToken,
+    ) -> argosy_proto::peer::peer_server::PeerServer<peer::PeerService> {
+        peer::PeerService::server(self.shared.clone(), ending)
     }
 
     /// Metrics that are read off the state when they are asked for.

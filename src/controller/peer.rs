@@ -40,6 +40,7 @@ mod upload;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argosy_proto::peer::peer_server::{Peer, PeerServer};
 use argosy_proto::peer::{
@@ -51,8 +52,10 @@ use argosy_proto::repository::{ManifestResponse, Refs, RepoAppDetailsResponse, R
 use argosy_proto::v1alpha1::{ApplicationTree, Cluster, ClusterInfo, RevisionMetadata};
 use argosy_proto::{application, events as event_types};
 use argosy_script::Scripts;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+pub(crate) use repository::clear_trials;
 pub use serve::{ServeError, serve};
 
 use crate::context::Shared;
@@ -62,6 +65,9 @@ use subject::Subject;
 /// Largest message either way, in bytes, as between Argo CD's components.
 const LARGEST_MESSAGE: usize = 200 << 20;
 
+/// Longest time that an archive may take to arrive.
+const RECEIVED: Duration = Duration::from_secs(120);
+
 type Answer<T> = Result<Response<T>, Status>;
 
 /// Answers peers. Clones share everything.
@@ -70,13 +76,15 @@ pub struct PeerService {
     shared: Arc<Shared>,
     limits: Arc<Limits>,
     scripts: Arc<Scripts>,
+    /// Cancelled when this replica ends: streams end then.
+    ending: CancellationToken,
 }
 
 // === impl PeerService ===
 
 impl PeerService {
-    pub(crate) fn server(shared: Arc<Shared>) -> PeerServer<Self> {
-        let service = Self { shared, limits: Arc::default(), scripts: Arc::default() };
+    pub(crate) fn server(shared: Arc<Shared>, ending: CancellationToken) -> PeerServer<Self> {
+        let service = Self { shared, limits: Arc::default(), scripts: Arc::default(), ending };
         PeerServer::new(service).max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE)
     }
 
@@ -97,7 +105,7 @@ impl Peer for PeerService {
 
     async fn watch_resource_tree(&self, request: Request<ApplicationRef>) -> Answer<Self::WatchResourceTreeStream> {
         let subject = self.subject(request.get_ref()).await?;
-        Ok(Response::new(watch::follow(self.shared.clone(), subject)))
+        Ok(Response::new(watch::follow(self.shared.clone(), subject, self.ending.clone())))
     }
 
     async fn managed_resources(
@@ -121,7 +129,11 @@ impl Peer for PeerService {
 
     async fn manifests_of_files(&self, request: Request<Streaming<FilesPart>>) -> Answer<ManifestResponse> {
         let most = self.shared.home.settings().repo_server.streamed_manifest_max_tar_size;
-        let upload = upload::Upload::receive(request.into_inner(), most).await?;
+        // Held for as long as the archive is.
+        let _turn = self.limits.receive().await?;
+        let receiving = upload::Upload::receive(request.into_inner(), most);
+        let late = |_| Status::deadline_exceeded("the files did not arrive in time");
+        let upload = tokio::time::timeout(RECEIVED, receiving).await.map_err(late)??;
         manifests::of_files(&self.shared, &self.limits, upload).await.map(Response::new)
     }
 
@@ -161,7 +173,7 @@ impl Peer for PeerService {
     }
 
     async fn pod_logs(&self, request: Request<PodLogsRequest>) -> Answer<Self::PodLogsStream> {
-        logs::open(&self.shared, request.into_inner()).await.map(Response::new)
+        logs::open(&self.shared, request.into_inner(), self.ending.clone()).await.map(Response::new)
     }
 
     async fn test_repository(&self, request: Request<RepositoryRequest>) -> Answer<Done> {

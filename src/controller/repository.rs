@@ -36,6 +36,7 @@ use argosy_engine::refresh::Level;
 use argosy_fleet::Ownership;
 use argosy_git::{Objects, RemoteRefs, RepoUrl};
 use argosy_home::RepoCredentials;
+use argosy_render::cache::Key;
 use futures::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -78,6 +79,8 @@ pub(crate) struct Repository {
     listed_at: Option<Instant>,
     resting: bool,
     poll_due: bool,
+    /// Credentials were declared that the round under way may not know.
+    redeclared: bool,
     failures: u32,
     /// While the remote fails: why, and the timer of the next attempt.
     failing: Option<(GenerateError, SpawnHandle)>,
@@ -121,6 +124,7 @@ impl Repository {
             listed_at: None,
             resting: false,
             poll_due: false,
+            redeclared: false,
             failures: 0,
             failing: None,
             poll: None,
@@ -168,7 +172,7 @@ impl Repository {
             return;
         }
         self.asking = true;
-        self.poll_due = false;
+        (self.poll_due, self.redeclared) = (false, false);
         let waiting = std::mem::take(&mut self.waiting);
         let round = Round {
             known: self.refs.clone(),
@@ -209,7 +213,8 @@ impl Repository {
                 for waiting in waiting {
                     self.serve(waiting, &outcome, ctx);
                 }
-                if moved || recovered {
+                // A commit can come without a ref that moved, to whom it was refused before.
+                if moved || recovered || outcome.brought {
                     self.wake_interested(recovered, ctx);
                 }
             }
@@ -222,9 +227,11 @@ impl Repository {
                 for waiting in waiting.into_iter().chain(late) {
                     self.refuse(waiting, error.clone());
                 }
-                if self.failures >= TOLD {
+                if self.failures == TOLD {
                     self.interests.apps().iter().for_each(|app| self.shared.directory.wake(app, Level::Latest));
                 }
+                // The next attempt lists anyway; only new credentials do not wait for it.
+                self.poll_due = self.redeclared;
                 let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(7)).min(LONGEST_BACKOFF);
                 self.ask_after(self.shared.jitter(wait, wait / 2), error, ctx);
             }
@@ -237,22 +244,28 @@ impl Repository {
             waiting.answer(Err(GenerateError::Moved(self.url.to_string())));
             return;
         };
-        let commit = match &waiting.request.asked {
-            Asked::Commit(sha) => Ok(sha.clone()),
-            Asked::Latest(_) | Asked::Remote => round::commit_of(&outcome.refs, &objects, &waiting.request.source),
+        let request = &waiting.request;
+        let commit = match &request.asked {
+            Asked::Commit(sha) => outcome.available(sha.clone(), &request.source),
+            Asked::Latest(_) | Asked::Remote => outcome.located(&objects, &request.source),
         };
         match commit {
+            Ok(commit) => self.render(waiting, commit, objects, ctx),
             Err(error) => self.refuse(waiting, error),
-            Ok(commit) => match outcome.unavailable.get(&commit) {
-                Some(error) => self.refuse(waiting, error.clone()),
-                None => self.render(waiting, commit, objects, ctx),
-            },
+        }
+    }
+
+    /// Remembers what an application wants to hear of. One that went while its request
+    /// waited was forgotten before, and stays forgotten.
+    fn register(&mut self, request: &Generate, commit: &str, key: Option<Key>) {
+        if self.shared.directory.is_alive(&request.app) {
+            self.interests.register(request, commit, key);
         }
     }
 
     /// Says no, and remembers who wants to hear when the answer would be another.
     fn refuse(&mut self, waiting: Waiting, error: GenerateError) {
-        self.interests.register(&waiting.request, "", None);
+        self.register(&waiting.request, "", None);
         waiting.answer(Err(error));
     }
 
@@ -260,15 +273,18 @@ impl Repository {
     fn render(&mut self, waiting: Waiting, commit: String, objects: Objects, ctx: &mut Context<Self>) {
         if let Some(known) = waiting.request.known.as_ref().filter(|known| known.commit == commit) {
             let known = known.clone();
-            self.interests.register(&waiting.request, &commit, known.key);
+            self.register(&waiting.request, &commit, known.key);
             waiting.answer(Ok(known));
             return;
         }
+        // The refs may move before the rendering ends, and that is to be heard of, too.
+        let known = self.interests.key_of(&waiting.request, &commit);
+        self.register(&waiting.request, &commit, known);
         let request = waiting.request.clone();
         let work = round::render(self.shared.clone(), request, commit.clone(), objects);
         ctx.spawn(work.into_actor(self).map(move |answer, actor, _| {
             let key = answer.as_ref().ok().and_then(|generated| generated.key);
-            actor.interests.register(&waiting.request, &commit, key);
+            actor.interests.complete(&waiting.request, &commit, key);
             waiting.answer(answer);
         }));
     }
@@ -396,7 +412,7 @@ impl Handler<Redeclared> for Repository {
         let declared = self.shared.home.repositories().resolve(&self.url.to_string(), &self.project);
         if self.declared != declared {
             self.declared = declared;
-            self.poll_due = true;
+            (self.poll_due, self.redeclared) = (true, true);
             self.pump(ctx);
         }
     }

@@ -73,7 +73,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-pub use options::{EtcdOptions, EtcdTls, EtcdUser};
+pub use options::{AccessSource, EtcdOptions, EtcdTls, EtcdUser};
 
 use crate::assignment::Assignment;
 use crate::directory::{Directory, Location, locate, locate_application, locate_cluster};

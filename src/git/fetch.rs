@@ -1,5 +1,7 @@
 //! One fetch: compare refs, bring a pack, replace the refs.
 
+use std::collections::BTreeMap;
+
 use git2::{Oid, Repository};
 
 use crate::Error;
@@ -19,6 +21,9 @@ pub struct Fetched {
     pub refs_changed: bool,
 }
 
+/// Wanted commits that could not be had, and why.
+pub(crate) type Failures = BTreeMap<Oid, Error>;
+
 /// Everything one fetch works with.
 pub(crate) struct Fetch<'a> {
     pub peer: Peer<'a>,
@@ -34,8 +39,9 @@ pub(crate) struct Fetch<'a> {
 
 impl Fetch<'_> {
     /// Wanted commits that no ref led to are asked for by their id, after the
-    /// refs are up to date.
-    pub(crate) async fn run(&self) -> Result<Fetched, Error> {
+    /// refs are up to date. One that cannot be had does not keep the others from
+    /// coming.
+    pub(crate) async fn run(&self) -> Result<(Fetched, Failures), Error> {
         let mut session = Session::open(self.peer).await?;
         let remote = session.list(&[]).await?.mirrored();
         let mut fetched = Fetched { refs_changed: remote != *self.own, ..Fetched::default() };
@@ -47,18 +53,27 @@ impl Fetch<'_> {
             self.peer.store.write_refs(&remote)?;
             (self.on_refs)(remote.clone());
         }
+        let mut failures = Failures::new();
+        let mut refused = false;
         for &sha in self.wanted {
             if self.odb()?.exists(sha) {
                 continue;
             }
-            if session.is_spent() {
+            // A server that refuses hangs up.
+            if std::mem::take(&mut refused) || session.is_spent() {
                 session = Session::open(self.peer).await?;
                 session.list(&[]).await?;
             }
-            let received = self.receive(&mut session, &[sha], &remote).await;
-            fetched.bytes += received.map_err(|error| explain_missing(sha, error))?;
+            match self.receive(&mut session, &[sha], &remote).await {
+                Ok(bytes) => fetched.bytes += bytes,
+                Err(error) if is_answer(&error) => {
+                    failures.insert(sha, explain_missing(sha, error));
+                    refused = true;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(fetched)
+        Ok((fetched, failures))
     }
 
     async fn receive(&self, session: &mut Session<'_>, wants: &[Oid], remote: &RemoteRefs) -> Result<u64, Error> {
@@ -75,6 +90,12 @@ impl Fetch<'_> {
     fn odb(&self) -> Result<git2::Odb<'_>, Error> {
         self.repository.odb().map_err(Error::store("open the object database"))
     }
+}
+
+/// Whether the remote was there and said no, which concerns what it was asked for;
+/// what goes wrong on the way or on this side concerns everything.
+fn is_answer(error: &Error) -> bool {
+    matches!(error, Error::Remote { .. } | Error::Process { .. } | Error::Protocol { .. } | Error::HttpStatus { .. })
 }
 
 /// Servers refuse an id they do not know, or do not give out, in these words.

@@ -1,13 +1,14 @@
 //! The owner of one repository's mirror: lists the remote, fetches, keeps the
 //! disk tidy. See the crate's page for what it promises.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use git2::Oid;
 
-use crate::fetch::{Fetch, Fetched};
+use crate::fetch::{Failures, Fetch, Fetched};
 use crate::objects::Objects;
 use crate::observe::{Observer, Request, RequestKind};
 use crate::pack::Stop;
@@ -89,9 +90,8 @@ impl Mirror {
             return Err(Error::Unresolved { revision: prefixes.join(" ") });
         }
         let peer = self.peer(credentials, limits);
-        self.observed(RequestKind::LsRemote, "", || {
-            limits.run(LS_REMOTE, async { Session::open(peer).await?.list(prefixes).await })
-        })
+        let list = || limits.run(LS_REMOTE, async { Session::open(peer).await?.list(prefixes).await });
+        self.observed(RequestKind::LsRemote, "", list, |_| true)
     }
 
     /// Brings the mirror up to date: all branches and tags, forced and pruned,
@@ -100,28 +100,52 @@ impl Mirror {
     ///
     /// # Errors
     /// [`Error::CommitUnavailable`] when a wanted commit cannot be had, the refs
-    /// being up to date all the same; anything else leaves the mirror as it was.
+    /// and the other commits being up to date all the same; anything else leaves the
+    /// mirror as it was.
     pub fn fetch(&mut self, credentials: &Credentials, wanted: &[&str], limits: &Limits) -> Result<Fetched, Error> {
-        let wanted = wanted
-            .iter()
-            .map(|sha| parse_oid(sha).ok_or_else(|| Error::Unresolved { revision: (*sha).to_owned() }))
-            .collect::<Result<Vec<Oid>, _>>()?;
-        if !wanted.is_empty() && self.objects.contain_all(&wanted)? {
-            return Ok(Fetched { skipped: true, ..Fetched::default() });
+        let (fetched, failures) = self.fetch_each(credentials, wanted, limits)?;
+        failures.into_values().next().map_or(Ok(fetched), Err)
+    }
+
+    /// [`Self::fetch`] for many who do not know of each other: what is wrong with one
+    /// of the wanted commits is told beside, by its id, and is no error of the fetch.
+    ///
+    /// # Errors
+    /// What concerns all of them, such as a connection that breaks.
+    pub fn fetch_each(
+        &mut self,
+        credentials: &Credentials,
+        wanted: &[&str],
+        limits: &Limits,
+    ) -> Result<(Fetched, BTreeMap<String, Error>), Error> {
+        let mut oids = Vec::new();
+        let mut failures = BTreeMap::new();
+        for &sha in wanted {
+            match parse_oid(sha) {
+                Some(oid) => oids.push(oid),
+                None => {
+                    failures.insert(sha.to_owned(), Error::Unresolved { revision: sha.to_owned() });
+                }
+            }
+        }
+        if !wanted.is_empty() && self.objects.contain_all(&oids)? {
+            return Ok((Fetched { skipped: true, ..Fetched::default() }, failures));
         }
         self.store.clear_rubbish()?;
-        let revision = wanted.first().map(Oid::to_string).unwrap_or_default();
-        let result = self.observed(RequestKind::Fetch, &revision, || self.fetch_refs(credentials, &wanted, limits));
-        if result.is_err() {
+        let revision = oids.first().map(Oid::to_string).unwrap_or_default();
+        let fetch = || self.fetch_refs(credentials, &oids, limits);
+        let result = self.observed(RequestKind::Fetch, &revision, fetch, |(_, refused)| refused.is_empty());
+        if !result.as_ref().is_ok_and(|(_, refused)| refused.is_empty()) {
             self.store.clear_rubbish()?;
         }
-        let fetched = result?;
+        let (fetched, refused) = result?;
+        failures.extend(refused.into_iter().map(|(oid, error)| (oid.to_string(), error)));
         self.store.forget_damaged()?;
         if let Err(error) = self.merge_packs(limits) {
             // What was asked for is here; the next fetch tries again.
             tracing::warn!(repo = %self.url, error = &error as &dyn std::error::Error, "the packs could not be joined");
         }
-        Ok(fetched)
+        Ok((fetched, failures))
     }
 
     /// Packs everything reachable from the refs and from `keep` (full ids of
@@ -152,7 +176,12 @@ impl Mirror {
         Ok(())
     }
 
-    fn fetch_refs(&self, credentials: &Credentials, wanted: &[Oid], limits: &Limits) -> Result<Fetched, Error> {
+    fn fetch_refs(
+        &self,
+        credentials: &Credentials,
+        wanted: &[Oid],
+        limits: &Limits,
+    ) -> Result<(Fetched, Failures), Error> {
         let handle = self.objects.handle()?;
         let own = self.refs();
         let stop = Stop::new(limits);
@@ -198,18 +227,22 @@ impl Mirror {
         Peer { url: &self.url, credentials, store: &self.store, max_bytes: limits.max_bytes }
     }
 
+    /// Makes a request and tells the observer of it; one that brought less than it was
+    /// made for has failed, too.
     fn observed<T>(
         &self,
         kind: RequestKind,
         revision: &str,
         request: impl FnOnce() -> Result<T, Error>,
+        is_complete: impl FnOnce(&T) -> bool,
     ) -> Result<T, Error> {
         let begin = Instant::now();
         let result = request();
         if let Some(observer) = &self.observer {
             let repo = self.url.to_string();
             let duration = begin.elapsed();
-            observer.on_request(&Request { repo: &repo, kind, revision, duration, failed: result.is_err() });
+            let failed = !result.as_ref().is_ok_and(is_complete);
+            observer.on_request(&Request { repo: &repo, kind, revision, duration, failed });
         }
         result
     }

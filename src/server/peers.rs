@@ -38,6 +38,11 @@ const ANSWERED: Duration = Duration::from_secs(300);
 /// A silent peer is given up after this long.
 const ALIVE: Duration = Duration::from_secs(10);
 
+/// What of one stream a replica may send ahead of its reader, and of all together: the
+/// most that HTTP/2 has.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
 /// Most owners that are remembered. Whoever is forgotten is asked for again.
 const REMEMBERED: usize = 10_000;
 /// How long a replica that could not be reached is passed over, if there are others.
@@ -164,7 +169,10 @@ impl Peers {
             .timeout(ANSWERED)
             .http2_keep_alive_interval(ALIVE)
             .keep_alive_timeout(ALIVE)
-            .keep_alive_while_idle(true);
+            .keep_alive_while_idle(true)
+            // A stream that is not read holds up itself, and none of the others.
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
         let tls = self.tls.clone();
         let connector = service_fn(move |uri: Uri| {
             let tls = tls.clone();

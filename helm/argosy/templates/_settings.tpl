@@ -22,6 +22,7 @@
 {{- fail "more than one controller needs an etcd, or two would do the same work: set etcd.endpoints or etcd.bundled.enabled" }}
 {{- end }}
 {{- include "argosy.check.place" (dict "root" . "many" $many) }}
+{{- include "argosy.check.members" . }}
 {{- if and $etcd.auth.user (not $etcd.auth.existingSecret) }}
 {{- fail "etcd.auth.user needs a password: set etcd.auth.existingSecret" }}
 {{- end }}
@@ -49,6 +50,20 @@ would do all the work for a while. */}}
 {{- $count := int $running.spec.replicas }}
 {{- if and $differs (gt $count 0) (or .many (gt $count 1)) }}
 {{- fail (printf "where controllers agree (etcd) can change only while there is one, before and after, or none: upgrade with controller.replicas=1 first, or scale the StatefulSet %s to 0; or, if only the addresses of the same etcd are new, set etcd.addressesOnly" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Members of an etcd are counted when it begins: one that is told of others later goes on alone, and the others begin
+an etcd of their own. */}}
+{{- define "argosy.check.members" -}}
+{{- $own := .Values.etcd.bundled }}
+{{- $name := include "argosy.etcd.fullname" . }}
+{{- $running := lookup "apps/v1" "StatefulSet" (include "argosy.namespace" .) $name }}
+{{- if and $own.enabled $running }}
+{{- $count := int $running.spec.replicas }}
+{{- if and (gt $count 0) (ne $count (int $own.replicas)) }}
+{{- fail (printf "etcd.bundled.replicas is chosen before the installation: %s has %d, and one that runs takes no others in; to change it, begin anew with controllers scaled to 0, the StatefulSet and its volumes deleted" $name $count) }}
 {{- end }}
 {{- end }}
 {{- end }}

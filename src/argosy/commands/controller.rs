@@ -1,5 +1,6 @@
 //! `argosy controller`: one controller replica.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -126,7 +127,8 @@ impl Started<'_> {
         let published = publish(home.clone(), port.peer, way.clock.clone(), shutdown.clone());
         let links = fleet.link_service(shutdown.clone());
         let _linked = AbortOnDropHandle::new(tokio::spawn(fleet.keep_links(client)));
-        let served = peer::serve(port.listener, tls, controller.peer_service(), links, shutdown.cancelled_owned());
+        let service = controller.peer_service(shutdown.clone());
+        let served = peer::serve(port.listener, tls, service, links, shutdown.cancelled_owned());
         let (served, ()) = tokio::join!(served, published);
         served.context("the peers' port failed")
     }
@@ -145,7 +147,11 @@ async fn listen(options: &cli::Replica, home: &Home) -> anyhow::Result<PeerPort>
         .with_context(|| format!("cannot listen on {address}; choose another with --peer-address"))?;
     let bound = listener.local_addr().context("the address of the peers' port cannot be read")?;
     let advertised = match &options.advertise {
-        Some(host) => format!("{host}:{}", bound.port()),
+        // An IPv6 address stands in brackets before a port.
+        Some(host) => match host.parse::<IpAddr>() {
+            Ok(ip) => SocketAddr::new(ip, bound.port()).to_string(),
+            Err(_) => format!("{host}:{}", bound.port()),
+        },
         None if bound.ip().is_unspecified() => {
             anyhow::bail!("--peer-address {address} is no address others can reach: say which with --advertise-host")
         }

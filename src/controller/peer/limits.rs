@@ -16,6 +16,8 @@ use crate::repository::Lent;
 const LOOKING: usize = 16;
 /// Archives unpacked at once: each may take as much memory as the settings allow.
 const UNPACKING: usize = 2;
+/// Archives that arrive or wait to be unpacked at once.
+const RECEIVING: usize = 8;
 /// Clusters and repositories tried out at once.
 const TRYING: usize = 8;
 /// Longest wait for a turn.
@@ -25,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Limits {
     looking: Arc<Semaphore>,
     unpacking: Arc<Semaphore>,
+    receiving: Arc<Semaphore>,
     trying: Arc<Semaphore>,
 }
 
@@ -44,6 +47,11 @@ impl Limits {
         Ok(Turn { mirror, _permit: permit })
     }
 
+    /// A turn to send an archive; until then nothing of it is taken in.
+    pub(super) async fn receive(&self) -> Result<OwnedSemaphorePermit, Status> {
+        turn(&self.receiving).await
+    }
+
     /// A turn to unpack an archive.
     pub(super) async fn unpack(&self) -> Result<OwnedSemaphorePermit, Status> {
         turn(&self.unpacking).await
@@ -58,7 +66,12 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         let semaphore = |turns| Arc::new(Semaphore::new(turns));
-        Self { looking: semaphore(LOOKING), unpacking: semaphore(UNPACKING), trying: semaphore(TRYING) }
+        Self {
+            looking: semaphore(LOOKING),
+            unpacking: semaphore(UNPACKING),
+            receiving: semaphore(RECEIVING),
+            trying: semaphore(TRYING),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use argosy_proto::peer::PodLogsRequest;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::refusal;
@@ -35,7 +36,11 @@ const MOST_PODS: usize = 100;
 pub(super) type Entries = ReceiverStream<Result<LogEntry, Status>>;
 
 /// Opens the logs.
-pub(super) async fn open(shared: &Arc<Shared>, request: PodLogsRequest) -> Result<Entries, Status> {
+pub(super) async fn open(
+    shared: &Arc<Shared>,
+    request: PodLogsRequest,
+    ending: CancellationToken,
+) -> Result<Entries, Status> {
     if request.pods.len() > MOST_PODS {
         return Err(Status::invalid_argument("max pods to view logs are reached. Please provide more granular query"));
     }
@@ -77,6 +82,8 @@ pub(super) async fn open(shared: &Arc<Shared>, request: PodLogsRequest) -> Resul
         };
         tokio::select! {
             () = tx.closed() => {}
+            // Nobody is there to hear it when this fails.
+            () = ending.cancelled() => drop(tx.send(Err(refusal::ends())).await),
             () = work => {}
         }
     });

@@ -54,6 +54,11 @@ pub(super) fn unless_at_work(shared: &Shared, key: &AppKey, server: &str) -> Res
     declined(shared.directory.application_elsewhere(key, server), server)
 }
 
+/// A stream ends because this replica does.
+pub(super) fn ends() -> Status {
+    Status::unavailable("the controller replica is shutting down")
+}
+
 fn declined(elsewhere: Option<Arc<str>>, server: &str) -> Result<(), Status> {
     let Some(address) = elsewhere else { return Ok(()) };
     let mut status = Status::unavailable(format!("the cluster {server:?} is another replica's"));

@@ -14,6 +14,7 @@ use argosy_proto::v1alpha1::{ApplicationSource, Repository};
 use argosy_render::{EnabledTypes, EntryKind, Tree as _};
 use tonic::Status;
 
+pub(crate) use trial::clear_trials;
 pub(super) use trial::test;
 
 use super::Limits;

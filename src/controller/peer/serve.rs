@@ -1,6 +1,7 @@
 //! The listener that peers connect to.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use super::PeerService;
@@ -24,6 +26,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKES: usize = 64;
 /// A silent peer is asked whether it is there, and this long is waited for the answer.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// Time for calls under way to come to their end once the server is to end. Whoever made
+/// one that takes longer hears that the replica is not there any more.
+const CALLS_END: Duration = Duration::from_secs(10);
 /// Pause after the system refused to accept, for instance for want of descriptors.
 const REFUSED: Duration = Duration::from_millis(100);
 
@@ -33,7 +38,7 @@ const REFUSED: Duration = Duration::from_millis(100);
 pub struct ServeError(#[source] tonic::transport::Error);
 
 /// Answers peers until `shutdown` ends; then calls under way are brought to
-/// their end. Replicas of a fleet hold `links` with each other. `tls` must demand
+/// their end, as far as that comes soon. Replicas of a fleet hold `links` with each other. `tls` must demand
 /// the peers' certificates, as `argosy_fleet::peer_tls::Identity::server_config`
 /// does.
 ///
@@ -49,19 +54,29 @@ pub async fn serve(
     let (tx, rx) = mpsc::channel(HANDSHAKES);
     let mut accepting = JoinSet::new();
     accepting.spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), tx));
-    Server::builder()
+    let ending = CancellationToken::new();
+    let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .tcp_nodelay(true)
         .add_service(service)
         .add_optional_service(links)
-        .serve_with_incoming_shutdown(ReceiverStream::new(rx), async {
-            shutdown.await;
-            // No more connections; those there are come to their end.
-            accepting.abort_all();
-        })
-        .await
-        .map_err(ServeError)
+        .serve_with_incoming_shutdown(ReceiverStream::new(rx), ending.cancelled());
+    let mut serving = pin!(serving);
+    tokio::select! {
+        served = &mut serving => return served.map_err(ServeError),
+        () = shutdown => {}
+    }
+    // No more connections; those there are come to their end.
+    accepting.abort_all();
+    ending.cancel();
+    match tokio::time::timeout(CALLS_END, serving).await {
+        Ok(served) => served.map_err(ServeError),
+        Err(_) => {
+            tracing::warn!("calls of other replicas are cut that did not end in time");
+            Ok(())
+        }
+    }
 }
 
 type Incoming = mpsc::Sender<io::Result<TlsStream<TcpStream>>>;

@@ -20,6 +20,9 @@ use crate::views::Seen;
 /// caller's own deadline.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Whether another replica works on it by now is looked at so often while it is waited for.
+const LOOKED_AGAIN: Duration = Duration::from_secs(1);
+
 /// An application that exists in a namespace that is served.
 pub(super) struct Subject {
     pub(super) key: AppKey,
@@ -90,13 +93,29 @@ impl Subject {
                     Seen::Failed => return Err(self.trouble(shared)),
                     Seen::NotYet => {}
                 }
-                if signs.changed().await.is_err() {
-                    return Err(Status::not_found(format!("application {} is gone", self.key)));
+                match tokio::time::timeout(LOOKED_AGAIN, signs.changed()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Err(self.left(shared)),
+                    // It may have found another owner, and would be waited for here in vain.
+                    Err(_) => self.unless_elsewhere(shared)?,
                 }
             }
         };
         let late = || Status::unavailable(format!("application {} has not been compared yet", self.key));
         tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| late())?
+    }
+
+    /// Why this replica knows nothing of it any more.
+    pub(super) fn left(&self, shared: &Shared) -> Status {
+        if shared.home.apps().get(&self.key).is_none() {
+            return Status::not_found(format!("application {} is gone", self.key));
+        }
+        let moving = || Status::unavailable(format!("application {} is moving to another replica", self.key));
+        self.unless_elsewhere(shared).err().unwrap_or_else(moving)
+    }
+
+    fn unless_elsewhere(&self, shared: &Shared) -> Result<(), Status> {
+        refusal::unless_at_work(shared, &self.key, &server_of(shared, &self.app))
     }
 
     /// Why there is no comparison, as the application's conditions say.

@@ -10,8 +10,10 @@ use std::time::Duration;
 use argosy_proto::v1alpha1::ApplicationTree;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::refusal;
 use super::subject::Subject;
 use super::tree::Tree;
 use crate::context::Shared;
@@ -23,11 +25,12 @@ const GATHER: Duration = Duration::from_millis(100);
 pub(super) type Trees = ReceiverStream<Result<ApplicationTree, Status>>;
 
 /// Starts following. The first tree may have to wait for a first comparison.
-pub(super) fn follow(shared: Arc<Shared>, subject: Subject) -> Trees {
+pub(super) fn follow(shared: Arc<Shared>, subject: Subject, ending: CancellationToken) -> Trees {
     let (tx, rx) = mpsc::channel(1);
     tokio::spawn(async move {
         let end = tokio::select! {
             () = tx.closed() => return,
+            () = ending.cancelled() => Err(refusal::ends()),
             end = send(&shared, &subject, &tx) => end,
         };
         if let Err(status) = end {
@@ -57,7 +60,9 @@ async fn send(
             }
         }
         tokio::time::sleep(GATHER).await;
-        signs.changed().await.map_err(|_| gone())?;
+        if signs.changed().await.is_err() {
+            return Err(now.left(shared));
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::round::{Wanted, commit_of, render_request};
 use super::snapshot::SnapshotTree;
 use crate::context::Shared;
 
-/// One source of one application, as it was rendered last.
+/// One source of one application, as it was rendered last or is being rendered.
 #[derive(Clone, Debug)]
 pub(super) struct Interest {
     app: AppKey,
@@ -22,7 +22,7 @@ pub(super) struct Interest {
     source: Arc<ApplicationSource>,
     /// Empty when the source could not be had.
     commit: String,
-    /// Identity of what was read; `None` when it could not be rendered.
+    /// Identity of what was read; `None` when it could not be rendered, or was not yet.
     key: Option<Key>,
 }
 
@@ -40,6 +40,14 @@ pub(super) struct Affected {
     pub(super) unaffected: Vec<Interest>,
 }
 
+// === impl Interest ===
+
+impl Interest {
+    fn is_of(&self, request: &Generate, commit: &str) -> bool {
+        self.commit == commit && self.source == request.source
+    }
+}
+
 // === impl Interests ===
 
 impl Interests {
@@ -54,6 +62,22 @@ impl Interests {
             key,
         };
         self.by_source.insert((request.app.clone(), request.index), interest);
+    }
+
+    /// Identity of what was read of this source at this commit.
+    pub(super) fn key_of(&self, request: &Generate, commit: &str) -> Option<Key> {
+        let known = self.by_source.get(&(request.app.clone(), request.index));
+        known.filter(|known| known.is_of(request, commit))?.key
+    }
+
+    /// A rendering ended. Where something else was asked for meanwhile, or nothing is
+    /// any more, it says nothing.
+    pub(super) fn complete(&mut self, request: &Generate, commit: &str, key: Option<Key>) {
+        if let Some(known) = self.by_source.get_mut(&(request.app.clone(), request.index))
+            && known.is_of(request, commit)
+        {
+            known.key = key;
+        }
     }
 
     pub(super) fn forget(&mut self, app: &AppKey) {
@@ -142,4 +166,42 @@ pub(super) fn find_affected(
     affected.apps.sort();
     affected.apps.dedup();
     affected
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::Asked;
+
+    const KEY: Key = Key([1; 32]);
+
+    fn request(path: &str) -> Generate {
+        let app = AppKey { namespace: "argocd".into(), name: "web".into() };
+        let source = Arc::new(ApplicationSource { path: path.to_owned(), ..ApplicationSource::default() });
+        let (instance, asked) = ("web".to_owned(), Asked::Latest(None));
+        Generate { app, instance, index: 0, source, asked, no_cache: false, known: None }
+    }
+
+    #[test]
+    fn a_rendering_that_ends_completes_what_was_registered_for_it() {
+        let mut interests = Interests::default();
+        interests.register(&request("a"), "one", None);
+        assert_eq!(interests.key_of(&request("a"), "one"), None);
+        interests.complete(&request("a"), "one", Some(KEY));
+        assert_eq!(interests.key_of(&request("a"), "one"), Some(KEY));
+        assert_eq!(interests.key_of(&request("a"), "two"), None);
+        assert_eq!(interests.key_of(&request("b"), "one"), None);
+    }
+
+    #[test]
+    fn a_rendering_that_ends_late_changes_nothing() {
+        let mut interests = Interests::default();
+        interests.register(&request("a"), "two", None);
+        interests.complete(&request("a"), "one", Some(KEY));
+        interests.complete(&request("b"), "two", Some(KEY));
+        assert_eq!(interests.key_of(&request("a"), "two"), None);
+        interests.forget(&request("a").app);
+        interests.complete(&request("a"), "two", Some(KEY));
+        assert!(interests.is_empty());
+    }
 }

@@ -21,7 +21,8 @@ use crate::context::Shared;
 #[rtype(result = "Result<Lent, GenerateError>")]
 pub(crate) struct Lend;
 
-/// Ask the remote now. Any number of these while the remote rests are one.
+/// Ask the remote now. Any number of these while the remote rests are one; one that
+/// fails is asked when its next attempt is due.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct PollNow;
@@ -46,10 +47,16 @@ pub(crate) struct Located {
 impl Lent {
     /// The refs: as known, or `fresh` from the remote.
     pub(crate) async fn refs(&self, fresh: bool) -> Result<Arc<RemoteRefs>, GenerateError> {
-        match &self.refs {
-            Some(refs) if !fresh => Ok(refs.clone()),
-            _ => self.ask(fresh, Vec::new()).await,
+        let refs = match &self.refs {
+            Some(refs) if !fresh => return Ok(refs.clone()),
+            _ => self.station.list_shared().await?,
+        };
+        if self.refs.as_ref().is_some_and(|known| *known != refs) {
+            // Others follow the repository, and they are told by its owner.
+            #[expect(clippy::disallowed_methods, reason = "one per request that finds news, and requests are bounded")]
+            self.owner.do_send(PollNow);
         }
+        Ok(refs)
     }
 
     /// The commit that the source's revision names, brought over where it is
@@ -58,9 +65,11 @@ impl Lent {
         if !fresh && let Some(located) = self.known(source) {
             return Ok(located);
         }
-        let refs = self.ask(fresh, vec![Wanted::Source(source.clone())]).await?;
+        let known = Some(self.refs(fresh).await?);
+        let round = Round { known, list: false, wanted: vec![Wanted::Source(source.clone())] };
+        let outcome = self.station.clone().ask(round).await?;
         let objects = self.objects()?;
-        let commit = round::commit_of(&refs, &objects, source)?;
+        let commit = outcome.located(&objects, source)?;
         self.checked(commit, objects)
     }
 
@@ -88,26 +97,6 @@ impl Lent {
         self.station
             .objects()
             .ok_or_else(|| GenerateError::Repository("the repository's mirror is not open".to_owned()))
-    }
-
-    async fn ask(&self, fresh: bool, wanted: Vec<Wanted>) -> Result<Arc<RemoteRefs>, GenerateError> {
-        let refs = match &self.refs {
-            Some(refs) if !fresh => refs.clone(),
-            _ => self.station.list_shared().await?,
-        };
-        if self.refs.as_ref().is_some_and(|known| *known != refs) {
-            // Others follow the repository, and they are told by its owner.
-            #[expect(clippy::disallowed_methods, reason = "one per request that finds news, and requests are bounded")]
-            self.owner.do_send(PollNow);
-        }
-        if !wanted.is_empty() {
-            let round = Round { known: Some(refs.clone()), list: false, wanted };
-            let outcome = self.station.clone().ask(round).await?;
-            if let Some(error) = outcome.unavailable.into_values().next() {
-                return Err(error);
-            }
-        }
-        Ok(refs)
     }
 }
 
@@ -169,7 +158,11 @@ impl Handler<PollNow> for Repository {
     type Result = ();
 
     fn handle(&mut self, _: PollNow, ctx: &mut Context<Self>) {
-        self.poll_due = true;
-        self.pump(ctx);
+        // The next attempt on a failing remote lists it anyway. One under way may have
+        // listed already.
+        if self.asking || self.failing.is_none() {
+            self.poll_due = true;
+            self.pump(ctx);
+        }
     }
 }

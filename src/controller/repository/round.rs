@@ -2,11 +2,13 @@
 //! kept off the actor's thread.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argosy_git::{Limits, Mirror, Objects, RemoteRefs, RepoUrl, Resolution, resolve};
 use argosy_proto::v1alpha1::ApplicationSource;
 use argosy_render::{EnabledTypes, RenderRequest};
+use sha2::{Digest as _, Sha256};
 
 use super::message::{Generate, GenerateError, Generated};
 use super::observer::GitMetrics;
@@ -34,6 +36,10 @@ pub(super) struct RoundOutcome {
     pub(super) refs: Arc<RemoteRefs>,
     /// Wanted commits that could not be had, and why.
     pub(super) unavailable: HashMap<String, GenerateError>,
+    /// Why the fetch broke off, if it did; then nothing is known of what did not come.
+    pub(super) broken: Option<GenerateError>,
+    /// Whether anything came into the mirror.
+    pub(super) brought: bool,
 }
 
 /// The mirror and how to reach its remote. The lock is held for a whole round:
@@ -103,50 +109,95 @@ impl Station {
         };
         let objects = mirror.objects();
         let missing = missing(&refs, &objects, &round.wanted);
-        let mut unavailable = HashMap::new();
-        if !missing.is_empty() {
-            let all: Vec<&str> = missing.iter().map(String::as_str).collect();
-            let limits = Limits::fetch().with_cancel(self.shared.ending.clone());
-            if let Err(error) = mirror.fetch(&credentials, &all, &limits) {
+        let mut outcome = RoundOutcome { refs, unavailable: HashMap::new(), broken: None, brought: false };
+        if missing.is_empty() {
+            return Ok(outcome);
+        }
+        let all: Vec<&str> = missing.iter().map(String::as_str).collect();
+        let limits = Limits::fetch().with_cancel(self.shared.ending.clone());
+        match mirror.fetch_each(&credentials, &all, &limits) {
+            Ok((fetched, failures)) => {
+                outcome.brought = fetched.bytes > 0;
+                outcome.unavailable = failures.into_iter().map(|(sha, error)| (sha, in_words(error))).collect();
+            }
+            Err(error) => {
                 let error = in_words(error);
-                // The refs may have come although one commit could not.
-                unavailable = missing
-                    .into_iter()
-                    .filter(|sha| !objects.contains(sha).unwrap_or(false))
-                    .map(|sha| (sha, error.clone()))
-                    .collect();
+                // Some may have come before it broke off.
+                let absent = missing.into_iter().filter(|sha| !objects.contains(sha).unwrap_or(false));
+                outcome.unavailable = absent.map(|sha| (sha, error.clone())).collect();
+                outcome.broken = Some(error);
             }
         }
-        Ok(RoundOutcome { refs, unavailable })
+        Ok(outcome)
     }
 
     fn opened<'a>(&self, guard: &'a mut Option<Mirror>) -> Result<&'a mut Mirror, GenerateError> {
         let mirror = match guard.take() {
             Some(mirror) => mirror,
-            None => Mirror::open(&self.shared.options.data_dir.join("git"), &self.url)
-                .map_err(in_words)?
-                .with_observer(Arc::new(GitMetrics)),
+            None => {
+                let root = mirror_root(&self.shared.options.data_dir, &self.url, &self.project);
+                Mirror::open(&root, &self.url).map_err(in_words)?.with_observer(Arc::new(GitMetrics))
+            }
         };
         self.objects.get_or_init(|| mirror.objects());
         Ok(guard.insert(mirror))
     }
 }
 
+// === impl RoundOutcome ===
+
+impl RoundOutcome {
+    /// The commit a source's target revision names, if it could be had.
+    pub(super) fn located(&self, objects: &Objects, source: &ApplicationSource) -> Result<String, GenerateError> {
+        // What did not come may be what an abbreviation stands for.
+        let named = commit_of(&self.refs, objects, source).map_err(|error| self.broken.clone().unwrap_or(error))?;
+        self.available(named, source)
+    }
+
+    /// This commit, if it could be had. One that the source itself names is for somebody
+    /// to correct. Any other was there when it was listed or recorded, and asking again
+    /// finds what has taken its place.
+    pub(super) fn available(&self, commit: String, source: &ApplicationSource) -> Result<String, GenerateError> {
+        match self.unavailable.get(&commit) {
+            None => Ok(commit),
+            Some(GenerateError::Source(words)) if !source.target_revision.trim().eq_ignore_ascii_case(&commit) => {
+                Err(GenerateError::Repository(words.clone()))
+            }
+            Some(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// The folder below which a repository's mirror is. Another spelling of its address or
+/// another project is another entity, with an owner of its own: what was fetched with the
+/// credentials of one project is not there for another.
+fn mirror_root(data_dir: &Path, url: &RepoUrl, project: &str) -> PathBuf {
+    // There is no line break in an address.
+    let digest = Sha256::digest(format!("{url}\n{project}"));
+    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    data_dir.join("git").join(name)
+}
+
 /// The wanted commits that are not in the mirror. Revisions that name nothing are
 /// left out: whoever asked for them is told when they are resolved again.
 fn missing(refs: &RemoteRefs, objects: &Objects, wanted: &[Wanted]) -> BTreeSet<String> {
-    let commit = |wanted: &Wanted| match wanted {
-        Wanted::Commit(sha) => Some(sha.clone()),
+    let commits = |wanted: &Wanted| match wanted {
+        Wanted::Commit(sha) => vec![sha.clone()],
         Wanted::Source(source) => match resolve(refs, &source.target_revision, &source.tag_prefix) {
-            Ok(Resolution::Commit { sha, .. }) => Some(sha),
-            // Completing an abbreviation needs objects; those of all refs may do.
-            Ok(Resolution::Abbreviated(prefix)) if objects.complete(&prefix).is_err() => {
-                refs.head.map(|h| h.to_string())
-            }
-            Ok(Resolution::Abbreviated(_)) | Err(_) => None,
+            Ok(Resolution::Commit { sha, .. }) => vec![sha],
+            // Only objects complete an abbreviation, and any branch or tag may lead to them.
+            Ok(Resolution::Abbreviated(prefix)) if objects.complete(&prefix).is_err() => tips(refs),
+            Ok(Resolution::Abbreviated(_)) | Err(_) => Vec::new(),
         },
     };
-    wanted.iter().filter_map(commit).filter(|sha| !objects.contains(sha).unwrap_or(false)).collect()
+    let named: BTreeSet<String> = wanted.iter().flat_map(commits).collect();
+    named.into_iter().filter(|sha| !objects.contains(sha).unwrap_or(false)).collect()
+}
+
+/// The commits of all branches and tags.
+fn tips(refs: &RemoteRefs) -> Vec<String> {
+    let named = refs.branches().chain(refs.tags()).map(|(_, oid)| oid);
+    named.chain(refs.head).map(|oid| oid.to_string()).collect()
 }
 
 /// The commit a source's target revision names.
@@ -216,5 +267,70 @@ pub(super) fn render_request<'a>(
 }
 
 fn in_words(error: argosy_git::Error) -> GenerateError {
-    GenerateError::Repository(argosy_model::report(&error))
+    let words = argosy_model::report(&error);
+    match error {
+        argosy_git::Error::CommitUnavailable { .. } => GenerateError::Source(words),
+        _ => GenerateError::Repository(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argosy_git::{Oid, RemoteRef};
+
+    use super::*;
+
+    fn source(revision: &str) -> ApplicationSource {
+        ApplicationSource { target_revision: revision.to_owned(), ..ApplicationSource::default() }
+    }
+
+    #[test]
+    fn every_spelling_and_every_project_has_a_mirror_of_its_own() {
+        let root = |url: &str, project: &str| {
+            mirror_root(Path::new("/data"), &RepoUrl::parse(url).unwrap(), project).display().to_string()
+        };
+        let plain = root("https://h/org/repo", "");
+        assert!(plain.starts_with("/data/git/"));
+        assert_eq!(plain, root("https://h/org/repo", ""));
+        assert_ne!(plain, root("https://h/org/repo.git", ""));
+        assert_ne!(plain, root("https://h/org/repo", "team"));
+        assert_ne!(root("https://h/org/repo", "other"), root("https://h/org/repo", "team"));
+    }
+
+    #[test]
+    fn an_abbreviation_that_cannot_be_completed_wants_all_tips() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Mirror::open(folder.path(), &RepoUrl::parse("/nowhere").unwrap()).unwrap().objects();
+        let oid = |n: u8| Oid::from_bytes(&[n; 20]).unwrap();
+        let mut refs = RemoteRefs { head: Some(oid(1)), ..RemoteRefs::default() };
+        for (name, target, peeled) in [
+            ("refs/heads/main", 1, None),
+            ("refs/heads/topic", 2, None),
+            ("refs/tags/v1", 3, Some(oid(4))),
+            ("refs/pull/1/head", 5, None),
+        ] {
+            refs.refs.insert(name.to_owned(), RemoteRef { oid: oid(target), peeled });
+        }
+        let wanted = |revision: &str| missing(&refs, &objects, &[Wanted::Source(Arc::new(source(revision)))]);
+        let ids = |ids: &[u8]| ids.iter().map(|n| oid(*n).to_string()).collect::<BTreeSet<_>>();
+        assert_eq!(wanted("abcdef1"), ids(&[1, 2, 4]));
+        assert_eq!(wanted("main"), ids(&[1]));
+        assert_eq!(wanted("nothing"), ids(&[]));
+    }
+
+    #[test]
+    fn only_a_missing_commit_that_the_source_names_is_for_somebody_to_correct() {
+        let (absent, other) = ("a".repeat(40), "b".repeat(40));
+        let refused = in_words(argosy_git::Error::CommitUnavailable { sha: absent.clone() });
+        let outcome = RoundOutcome {
+            refs: Arc::default(),
+            unavailable: HashMap::from([(absent.clone(), refused)]),
+            broken: None,
+            brought: false,
+        };
+        let named = outcome.available(absent.clone(), &source(&absent)).unwrap_err();
+        assert!(!named.is_transient() && named.to_string().contains(&absent), "{named}");
+        assert!(outcome.available(absent.clone(), &source("main")).unwrap_err().is_transient());
+        assert_eq!(outcome.available(other.clone(), &source(&absent)).unwrap(), other);
+    }
 }

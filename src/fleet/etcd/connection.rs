@@ -5,6 +5,7 @@
 //! attempt whose answer was lost may have taken effect. What etcd itself
 //! refuses is not tried elsewhere.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Error as EtcdError, Identity, TlsOptions};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
 
 use crate::error::{BoxError, Error};
-use crate::etcd::options::EtcdOptions;
+use crate::etcd::options::{AccessSource, EtcdOptions, EtcdTls, EtcdUser};
 
 /// Until a connection stands.
 const CONNECTED: Duration = Duration::from_secs(2);
@@ -27,7 +28,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// See the module's page.
 pub(crate) struct Connection {
     endpoints: Vec<Endpoint>,
+    /// Without what access takes.
     options: ConnectOptions,
+    access: std::sync::Mutex<(Option<EtcdTls>, Option<EtcdUser>)>,
+    source: Option<AccessSource>,
     /// Index of the endpoint in use.
     current: watch::Sender<usize>,
     /// Until one attempt is given up: several fit into a lease.
@@ -69,29 +73,37 @@ enum Verdict {
 impl Connection {
     pub(crate) fn new(options: &EtcdOptions) -> Result<Self, Error> {
         let attempt = (options.lease / 6).clamp(Duration::from_millis(500), Duration::from_secs(3));
-        let mut connect = ConnectOptions::new()
+        let connect = ConnectOptions::new()
             .with_connect_timeout(CONNECTED.min(attempt))
             .with_keep_alive(PINGED, attempt)
             .with_keep_alive_while_idle(true)
             .with_tcp_keepalive(PINGED)
             .with_require_leader(true)
             .with_auto_token_refresh(true);
-        if let Some(tls) = &options.tls {
-            let mut config = TlsOptions::new().ca_certificate(Certificate::from_pem(&tls.authority));
-            if let Some((certificate, key)) = &tls.identity {
-                config = config.identity(Identity::from_pem(certificate, key));
-            }
-            connect = connect.with_tls(config);
-        }
-        if let Some(user) = &options.user {
-            connect = connect.with_user(&user.name, &user.password);
-        }
         if options.endpoints.is_empty() {
             return Err(backend("used")("no endpoint of etcd was named".into()));
         }
         let endpoints = options.endpoints.iter();
         let endpoints = endpoints.map(|address| Endpoint { address: address.clone(), client: Mutex::default() });
-        Ok(Self { endpoints: endpoints.collect(), options: connect, current: watch::Sender::new(0), attempt })
+        Ok(Self {
+            endpoints: endpoints.collect(),
+            options: connect,
+            access: std::sync::Mutex::new((options.tls.clone(), options.user.clone())),
+            source: options.access.clone(),
+            current: watch::Sender::new(0),
+            attempt,
+        })
+    }
+
+    /// With what gives access now. Where that cannot be read the last stays good.
+    fn options(&self) -> ConnectOptions {
+        let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.source.as_ref().map(AccessSource::read) {
+            Some(Ok(read)) => *access = read,
+            Some(Err(error)) => tracing::warn!(error, "what gives access to etcd cannot be read; going on as before"),
+            None => {}
+        }
+        with_access(self.options.clone(), access.0.as_ref(), access.1.as_ref())
     }
 
     /// Until one attempt is given up.
@@ -121,7 +133,13 @@ impl Connection {
             match verdict {
                 Verdict::Final(error) => return Err(error),
                 Verdict::SignInAgain => self.forget(index).await,
-                Verdict::Elsewhere => self.turn_from(index, &reason),
+                Verdict::Elsewhere => {
+                    self.turn_from(index, &reason);
+                    if self.source.is_some() {
+                        // A client connects anew with what it was made with.
+                        self.forget(index).await;
+                    }
+                }
             }
             tried += 1;
             if Instant::now() >= until {
@@ -156,7 +174,7 @@ impl Connection {
         if let Some(client) = &*client {
             return Ok(client.clone());
         }
-        let fresh = Client::connect([endpoint.address.as_str()], Some(self.options.clone())).await?;
+        let fresh = Client::connect([endpoint.address.as_str()], Some(self.options())).await?;
         *client = Some(fresh.clone());
         Ok(fresh)
     }
@@ -180,6 +198,24 @@ impl Connection {
             let (from, to) = (&self.endpoints[index].address, &self.endpoints[next].address);
             tracing::warn!(from, to, reason, "an endpoint of etcd does not answer; going on with the next");
         }
+    }
+}
+
+fn with_access(options: ConnectOptions, tls: Option<&EtcdTls>, user: Option<&EtcdUser>) -> ConnectOptions {
+    let options = match tls {
+        None => options,
+        Some(tls) => {
+            let config = TlsOptions::new().ca_certificate(Certificate::from_pem(&tls.authority));
+            let identity = tls.identity.as_ref().map(|(certificate, key)| Identity::from_pem(certificate, key));
+            options.with_tls(match identity {
+                Some(identity) => config.identity(identity),
+                None => config,
+            })
+        }
+    };
+    match user {
+        Some(user) => options.with_user(&user.name, &user.password),
+        None => options,
     }
 }
 

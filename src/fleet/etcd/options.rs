@@ -1,6 +1,7 @@
 //! How the fleet's etcd is reached, and how patient the fleet is.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{Cost, Epoch, Replica};
@@ -18,6 +19,8 @@ pub struct EtcdOptions {
     pub tls: Option<EtcdTls>,
     /// User and password, where etcd asks for them.
     pub user: Option<EtcdUser>,
+    /// Where both come from, which may change: asked whenever a connection is made.
+    pub access: Option<AccessSource>,
     /// After how long without a word from it a replica is taken for dead. Whole
     /// seconds, at least 2.
     pub lease: Duration,
@@ -59,6 +62,32 @@ pub struct EtcdUser {
     pub password: String,
 }
 
+/// What etcd trusts and is trusted by, read anew.
+#[derive(Clone)]
+pub struct AccessSource(Arc<ReadAccess>);
+
+/// The error is in words.
+type ReadAccess = dyn Fn() -> Result<(Option<EtcdTls>, Option<EtcdUser>), String> + Send + Sync;
+
+// === impl AccessSource ===
+
+impl AccessSource {
+    /// Reads with this, which may block for as long as small files take.
+    pub fn new(read: impl Fn() -> Result<(Option<EtcdTls>, Option<EtcdUser>), String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(crate) fn read(&self) -> Result<(Option<EtcdTls>, Option<EtcdUser>), String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for AccessSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessSource").finish_non_exhaustive()
+    }
+}
+
 // === impl EtcdOptions ===
 
 impl EtcdOptions {
@@ -70,6 +99,7 @@ impl EtcdOptions {
             prefix: "/argosy".to_owned(),
             tls: None,
             user: None,
+            access: None,
             lease: Duration::from_secs(10),
             margin: Duration::from_secs(1),
             stands: true,

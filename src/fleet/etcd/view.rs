@@ -139,7 +139,11 @@ impl View {
             }
             Some(Key::Assignment) => {
                 // Nobody of ours does that. Epochs go on from what is remembered.
-                tracing::error!("somebody has deleted the assignment from etcd; the leader stores it anew");
+                let follows = match self.is_readable {
+                    true => "the leader stores it anew",
+                    false => "it could not be read here: stop all controllers, and start them again",
+                };
+                tracing::error!("somebody has deleted the assignment from etcd; {follows}");
                 self.stored = 0;
             }
             None => {}

@@ -3,7 +3,9 @@
 #[path = "support/replicas.rs"]
 mod replicas;
 
-use argosy_fleet::etcd::{EtcdOptions, EtcdTls, EtcdUser};
+use std::sync::{Arc, Mutex};
+
+use argosy_fleet::etcd::{AccessSource, EtcdOptions, EtcdTls, EtcdUser};
 use argosy_fleet::{Membership, Placement};
 use argosy_tests::{Etcd as Cluster, eventually};
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, Permission, PermissionType, TlsOptions};
@@ -57,12 +59,25 @@ async fn a_replica_needs_its_certificate_and_its_password_and_no_more_than_its_p
         let worker = Worker::start(EtcdOptions { lease: BRIEF, ..refused }, &judge);
         assert!(worker.fleet.join().await.is_err(), "{name} is in");
     }
-    let one = Worker::join(with("one", Some(tls.clone()), user("fleet", "secret of fleet")), &judge).await;
-    let two = Worker::join(with("two", Some(tls), user("fleet", "secret of fleet")), &judge).await;
+    // As files have it, which somebody may change.
+    let password = Arc::new(Mutex::new("secret of fleet"));
+    let access = AccessSource::new({
+        let (tls, password) = (tls.clone(), password.clone());
+        move || Ok((Some(tls.clone()), user("fleet", *password.lock().expect("nobody panics with it"))))
+    });
+    let with_source = |name| EtcdOptions {
+        access: Some(access.clone()),
+        ..with(name, Some(tls.clone()), user("fleet", "secret of fleet"))
+    };
+    let one = Worker::join(with_source("one"), &judge).await;
+    let two = Worker::join(with_source("two"), &judge).await;
     one.fleet.declare(clusters(6)).await.expect("is written");
     until_all_owned(&[&one, &two], &clusters(6)).await;
 
-    // A restarted etcd has forgotten its tokens: everybody signs in again.
+    // A restarted etcd has forgotten its tokens: everybody signs in again, with what is
+    // good by then.
+    admin.user_change_password("fleet", "new secret of fleet").await.expect("changes");
+    *password.lock().expect("nobody panics with it") = "new secret of fleet";
     etcd.restart(0).await.expect("etcd starts again");
     eventually(PATIENCE, || async { one.fleet.declare(clusters(7)).await }).await;
     until_all_owned(&[&one, &two], &clusters(7)).await;

@@ -129,6 +129,28 @@ fn a_commit_on_no_branch_is_fetched_by_its_id_and_an_unknown_one_is_a_clear_erro
 }
 
 #[test]
+fn a_commit_that_cannot_be_had_does_not_keep_others_from_coming() {
+    let origin = Origin::new();
+    let lost = origin.publish("a", "lost");
+    origin.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    let head = origin.publish("a", "kept");
+    let root = root();
+    let mut mirror = Mirror::open(root.path(), &origin.url()).unwrap();
+    let unknown = ["0123456789012345678901234567890123456789", "1234567890123456789012345678901234567890"];
+    let wanted = [unknown[0], "no-id", unknown[1], lost.as_str()];
+    let (fetched, failures) = mirror.fetch_each(&anonymous(), &wanted, &Limits::fetch()).unwrap();
+    assert!(fetched.refs_changed && fetched.bytes > 0);
+    assert!(mirror.objects().contains(&lost).unwrap() && mirror.objects().contains(&head).unwrap());
+    assert_eq!(failures.keys().collect::<Vec<_>>(), [unknown[0], unknown[1], "no-id"]);
+    for id in unknown {
+        assert!(matches!(&failures[id], Error::CommitUnavailable { sha } if sha == id), "{:?}", failures[id]);
+    }
+    assert!(matches!(failures["no-id"], Error::Unresolved { .. }));
+    let folder = std::fs::read_dir(root.path()).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(std::fs::read_dir(folder.join("incoming")).unwrap().count(), 0);
+}
+
+#[test]
 fn an_empty_repository_and_a_missing_one_are_told_apart() {
     let dir = root();
     let url = |name: &str| RepoUrl::parse(&format!("{}/{name}", dir.path().display())).unwrap();

@@ -1,6 +1,7 @@
 //! Where the controller replicas are reached: one Lease each, with the address
 //! as an annotation. A replica that does not renew its Lease is not counted.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,14 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// A replica that did not renew for so long will not come back under its name;
 /// whoever watches clears its Lease away.
 const STALE: Duration = Duration::from_secs(3600);
+
+/// How far the clocks of two replicas may be apart when one first hears of the other.
+const APART: Duration = Duration::from_secs(60);
+
+/// When each Lease was renewed, by this replica's own clock: those of others may be apart
+/// from it, and a Lease counts from when it was seen to be renewed.
+#[derive(Default)]
+struct Renewals(HashMap<AppKey, (Option<Timestamp>, Timestamp)>);
 
 /// A controller replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,12 +148,13 @@ async fn follow<F: Future<Output = ()>>(
     clear_away: impl Fn(Arc<LeaseObject>) -> F,
 ) {
     leases.synced().await;
-    let mut changes = leases.version();
+    let (mut changes, mut renewals) = (leases.version(), Renewals::default());
     loop {
         changes.mark_unchanged();
         let now = clock();
         let all = leases.list();
-        let (present, next) = present(&all, now);
+        renewals.see(&all, now);
+        let (present, next) = renewals.present(&all, now);
         peers.send_if_modified(|current| {
             let differs = **current != present;
             if differs {
@@ -152,7 +162,8 @@ async fn follow<F: Future<Output = ()>>(
             }
             differs
         });
-        for (_, lease) in all.into_iter().filter(|(_, lease)| is_stale(lease, now)) {
+        let ended = all.into_iter().filter(|(key, lease)| renewals.end(key, lease).is_none_or(|end| end <= now));
+        for (_, lease) in ended.filter(|(_, lease)| is_stale(lease, now)) {
             clear_away(lease).await;
         }
         let wait = next.map_or(LONGEST_SLEEP, |end| until(now, end));
@@ -180,27 +191,58 @@ fn is_stale(lease: &LeaseObject, now: Timestamp) -> bool {
     end(lease).and_then(|end| end.checked_add(STALE).ok()).is_some_and(|end| end <= now)
 }
 
-/// Those whose Lease holds, by name, and when the first of these runs out.
-fn present(leases: &[(AppKey, Arc<LeaseObject>)], now: Timestamp) -> (Vec<Peer>, Option<Timestamp>) {
-    let mut peers = Vec::new();
-    let mut first: Option<Timestamp> = None;
-    for (key, lease) in leases {
-        let Some(address) = lease.metadata.annotations.get(ADDRESS).filter(|address| !address.is_empty()) else {
-            continue;
-        };
-        let Some(end) = end(lease).filter(|end| *end > now) else { continue };
-        first = Some(first.map_or(end, |first| first.min(end)));
-        let shard = lease.metadata.annotations.get(SHARD).and_then(|shard| shard.parse().ok());
-        peers.push(Peer { name: key.name.to_string(), address: address.clone(), shard });
+// === impl Renewals ===
+
+impl Renewals {
+    /// These are the Leases now.
+    fn see(&mut self, leases: &[(AppKey, Arc<LeaseObject>)], now: Timestamp) {
+        let mut before = std::mem::take(&mut self.0);
+        for (key, lease) in leases {
+            let renewed = lease.spec.renew_time;
+            let seen = match before.remove(key) {
+                Some(known) if known.0 == renewed => known,
+                Some(_) => (renewed, now),
+                // It may have been over for long.
+                None => {
+                    (renewed, renewed.filter(|at| at.saturating_add(APART).is_ok_and(|at| at < now)).unwrap_or(now))
+                }
+            };
+            self.0.insert(key.clone(), seen);
+        }
     }
-    peers.sort();
-    (peers, first)
+
+    /// When a Lease runs out, by this replica's clock; `None` where it says nothing of it.
+    fn end(&self, key: &AppKey, lease: &LeaseObject) -> Option<Timestamp> {
+        let (renewed, seen) = self.0.get(key)?;
+        renewed.and_then(|_| seen.checked_add(lasts(lease)?).ok())
+    }
+
+    /// Those whose Lease holds, by name, and when the first of these runs out.
+    fn present(&self, leases: &[(AppKey, Arc<LeaseObject>)], now: Timestamp) -> (Vec<Peer>, Option<Timestamp>) {
+        let mut peers = Vec::new();
+        let mut first: Option<Timestamp> = None;
+        for (key, lease) in leases {
+            let Some(address) = lease.metadata.annotations.get(ADDRESS).filter(|address| !address.is_empty()) else {
+                continue;
+            };
+            let Some(end) = self.end(key, lease).filter(|end| *end > now) else { continue };
+            first = Some(first.map_or(end, |first| first.min(end)));
+            let shard = lease.metadata.annotations.get(SHARD).and_then(|shard| shard.parse().ok());
+            peers.push(Peer { name: key.name.to_string(), address: address.clone(), shard });
+        }
+        peers.sort();
+        (peers, first)
+    }
 }
 
-/// When a Lease runs out; `None` where it says nothing of it.
+/// How long a Lease counts after it was renewed.
+fn lasts(lease: &LeaseObject) -> Option<Duration> {
+    u64::try_from(lease.spec.lease_duration_seconds?).ok().map(Duration::from_secs)
+}
+
+/// When a Lease runs out, by the clock of whoever renews it.
 fn end(lease: &LeaseObject) -> Option<Timestamp> {
-    let seconds = u64::try_from(lease.spec.lease_duration_seconds?).ok()?;
-    lease.spec.renew_time?.checked_add(Duration::from_secs(seconds)).ok()
+    lease.spec.renew_time?.checked_add(lasts(lease)?).ok()
 }
 
 /// Never nothing: a clock that stands still must not spin.
@@ -224,17 +266,41 @@ mod tests {
     #[test]
     fn a_lease_that_has_run_out_or_says_nothing_does_not_count() {
         let leases = [
-            lease("b", "2026-01-01T00:00:00.000000Z", 15, "b:1"),
-            lease("a", "2026-01-01T00:00:05.000000Z", 10, "a:1"),
-            lease("old", "2026-01-01T00:00:00.000000Z", 9, "old:1"),
-            lease("mute", "2026-01-01T00:00:05.000000Z", 10, ""),
-            lease("odd", "2026-01-01T00:00:05.000000Z", -1, "odd:1"),
+            lease("b", "2026-01-01T00:10:00.000000Z", 15, "b:1"),
+            lease("a", "2026-01-01T00:10:05.000000Z", 10, "a:1"),
+            lease("old", "2026-01-01T00:08:00.000000Z", 9, "old:1"),
+            lease("mute", "2026-01-01T00:10:05.000000Z", 10, ""),
+            lease("odd", "2026-01-01T00:10:05.000000Z", -1, "odd:1"),
         ];
-        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-        let (peers, first) = present(&leases, at("2026-01-01T00:00:10Z"));
-        let names: Vec<_> = peers.iter().map(|peer| &*peer.name).collect();
-        assert_eq!(names, ["a", "b"]);
-        assert_eq!(first, Some(at("2026-01-01T00:00:15Z")));
+        let (peers, first) = look(&mut Renewals::default(), &leases, "2026-01-01T00:10:10Z");
+        assert_eq!(peers, ["a", "b"]);
+        assert_eq!(first, Some(at("2026-01-01T00:10:20Z")));
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    fn look(
+        renewals: &mut Renewals,
+        leases: &[(AppKey, Arc<LeaseObject>)],
+        now: &str,
+    ) -> (Vec<String>, Option<Timestamp>) {
+        renewals.see(leases, at(now));
+        let (peers, first) = renewals.present(leases, at(now));
+        (peers.into_iter().map(|peer| peer.name).collect(), first)
+    }
+
+    #[test]
+    fn a_replica_whose_clock_is_behind_counts_for_as_long_as_it_renews() {
+        let mut renewals = Renewals::default();
+        // Its clock is 40 s behind, and it renews every 10 s for 30.
+        let first = [lease("a", "2026-01-01T00:00:00.000000Z", 30, "a:1")];
+        assert_eq!(look(&mut renewals, &first, "2026-01-01T00:00:40Z").0, ["a"]);
+        let renewed = [lease("a", "2026-01-01T00:00:10.000000Z", 30, "a:1")];
+        assert_eq!(look(&mut renewals, &renewed, "2026-01-01T00:00:50Z").0, ["a"]);
+        assert_eq!(look(&mut renewals, &renewed, "2026-01-01T00:01:19Z").0, ["a"]);
+        assert!(look(&mut renewals, &renewed, "2026-01-01T00:01:20Z").0.is_empty(), "it renews no more");
     }
 
     #[test]

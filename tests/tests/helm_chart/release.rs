@@ -130,9 +130,15 @@ async fn the_product_works_with_the_rights_of_a_release_and_no_others() -> anyho
     values["controller"] = json!({"replicas": 3});
     files.write("values.yaml", values.to_string())?;
     // Three controllers that agree elsewhere would work beside the one that runs.
-    let refused = plane.helm(&[&["upgrade"], &release[..], &["--set", "etcd.prefix=/elsewhere"]].concat())?;
-    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
-    ensure!(!refused.status.success() && words.contains("upgrade with controller.replicas=1 first"), "{words}");
+    // And an etcd of one takes no two others in.
+    for (set, reason) in [
+        ("etcd.prefix=/elsewhere", "upgrade with controller.replicas=1 first"),
+        ("controller.replicas=1,etcd.bundled.replicas=3", "etcd.bundled.replicas is chosen before the installation"),
+    ] {
+        let refused = plane.helm(&[&["upgrade"], &release[..], &["--set", set]].concat())?;
+        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(!refused.status.success() && words.contains(reason), "{words}");
+    }
     helm(&plane, &[&["upgrade"], &release[..]].concat())?;
     ensure!(certificates(&plane)? == before, "a running etcd would be split, and Dex not be trusted");
     let replicas = ["-n", "argocd", "get", "deployment", "argosy-server", "-o", "jsonpath={.spec.replicas}"];

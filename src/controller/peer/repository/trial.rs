@@ -1,5 +1,7 @@
 //! Trying out whether a repository can be reached.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use argosy_git::{Mirror, RepoUrl};
@@ -14,6 +16,9 @@ use super::super::Limits;
 use super::{git_only, given};
 use crate::context::Shared;
 use crate::repository::credentials;
+
+/// Where trials keep their files while they run, below the data folder.
+const FOLDER: &str = "trials";
 
 /// Lists the remote with the credentials given or, where none are, with those
 /// that are stored: of the repository, or of a template alone when it is to be
@@ -46,13 +51,30 @@ pub(in crate::peer) async fn test(
     let work = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         // Apart from the mirror, which its owner holds.
-        let folder = tempfile::Builder::new().prefix("trial-").tempdir_in(&shared.options.data_dir);
+        let folder = new_folder(&shared.options.data_dir);
         let folder = folder.map_err(|error| Status::internal(format!("no temporary folder: {error}")))?;
         let mirror = Mirror::open(folder.path(), &url).map_err(failed)?;
         let bounds = argosy_git::Limits::list().with_cancel(shared.ending.clone());
         mirror.list_remote_with(&credentials, &[], &bounds).map(|_| Done {}).map_err(failed)
     });
     work.await.map_err(|error| Status::internal(format!("testing failed: {error}")))?
+}
+
+fn new_folder(data_dir: &Path) -> io::Result<tempfile::TempDir> {
+    let trials = data_dir.join(FOLDER);
+    std::fs::create_dir_all(&trials)?;
+    tempfile::tempdir_in(trials)
+}
+
+/// Removes what the trials of a killed process have left: the key of a repository may be
+/// among it.
+pub(crate) fn clear_trials(data_dir: &Path) {
+    let trials = data_dir.join(FOLDER);
+    if let Err(error) = std::fs::remove_dir_all(&trials)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::error!(folder = %trials.display(), %error, "what trials of repositories have left cannot be removed");
+    }
 }
 
 /// A repository as given; whom to trust is a matter of the settings.
@@ -92,5 +114,21 @@ fn declaration(given: &Repository) -> RepoCredentials {
         insecure_oci_force_http: given.insecure_oci_force_http,
         force_http_basic_auth: given.force_http_basic_auth,
         ..RepoCredentials::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_trial_has_left_is_removed() {
+        let data = tempfile::tempdir().unwrap();
+        let left = new_folder(data.path()).unwrap().keep();
+        std::fs::write(left.join("key"), "canary").unwrap();
+        clear_trials(data.path());
+        assert!(!left.exists() && data.path().exists());
+        clear_trials(data.path());
+        new_folder(data.path()).unwrap();
     }
 }

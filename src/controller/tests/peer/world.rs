@@ -120,7 +120,14 @@ async fn run(
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     tell.send(listener.local_addr()?.to_string()).context("the test has gone")?;
-    peer::serve(listener, identity.server_config()?, controller.peer_service(), None, std::future::pending()).await?;
+    peer::serve(
+        listener,
+        identity.server_config()?,
+        controller.peer_service(Default::default()),
+        None,
+        std::future::pending(),
+    )
+    .await?;
     Ok(())
 }
 
