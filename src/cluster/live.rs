@@ -213,6 +213,12 @@ impl LiveState {
         failing.into_iter().filter(|kind| managed.contains(kind)).collect()
     }
 
+    /// A kind of which nothing was ever read, though it may be one day, and why: what there
+    /// is of it is not known.
+    pub fn unread(&self) -> Option<(GroupKind, String)> {
+        self.shared.scopes.unread()
+    }
+
     /// Whether no kind at all can be followed: the cluster does not answer.
     pub fn is_cut_off(&self) -> bool {
         self.shared.scopes.failing().1

@@ -14,8 +14,9 @@
 //!
 //! Promises. When a slice is taken away or the lease runs out, the connection its
 //! changes are made through is closed in the same moment, with every request.
-//! A target is given out only when the live state has seen every kind
-//! once, so nothing is taken for missing that was not listed yet. A change wakes
+//! A target is given out only when the live state has seen every kind once, so
+//! nothing is taken for missing that was not listed yet; but for kinds that go on
+//! failing, of which nothing is decided. A change wakes
 //! only the applications it concerns, each once per batch. New settings and new
 //! credentials are taken over in place.
 //!

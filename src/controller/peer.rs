@@ -65,8 +65,8 @@ use subject::Subject;
 /// Largest message either way, in bytes, as between Argo CD's components.
 const LARGEST_MESSAGE: usize = 200 << 20;
 
-/// Longest time that an archive may take to arrive.
-const RECEIVED: Duration = Duration::from_secs(120);
+/// Longest time that an archive may take to arrive, which is as long as callers wait.
+const RECEIVED: Duration = Duration::from_secs(300);
 
 type Answer<T> = Result<Response<T>, Status>;
 

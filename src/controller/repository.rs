@@ -79,8 +79,9 @@ pub(crate) struct Repository {
     listed_at: Option<Instant>,
     resting: bool,
     poll_due: bool,
-    /// Credentials were declared that the round under way may not know.
-    redeclared: bool,
+    /// Something was heard that the round under way may not know: new credentials, or that
+    /// the remote has answered somebody else.
+    heard: bool,
     failures: u32,
     /// While the remote fails: why, and the timer of the next attempt.
     failing: Option<(GenerateError, SpawnHandle)>,
@@ -124,7 +125,7 @@ impl Repository {
             listed_at: None,
             resting: false,
             poll_due: false,
-            redeclared: false,
+            heard: false,
             failures: 0,
             failing: None,
             poll: None,
@@ -172,7 +173,7 @@ impl Repository {
             return;
         }
         self.asking = true;
-        (self.poll_due, self.redeclared) = (false, false);
+        (self.poll_due, self.heard) = (false, false);
         let waiting = std::mem::take(&mut self.waiting);
         let round = Round {
             known: self.refs.clone(),
@@ -230,8 +231,8 @@ impl Repository {
                 if self.failures == TOLD {
                     self.interests.apps().iter().for_each(|app| self.shared.directory.wake(app, Level::Latest));
                 }
-                // The next attempt lists anyway; only new credentials do not wait for it.
-                self.poll_due = self.redeclared;
+                // The next attempt lists anyway; only what promises a better end does not wait.
+                self.poll_due = self.heard;
                 let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(7)).min(LONGEST_BACKOFF);
                 self.ask_after(self.shared.jitter(wait, wait / 2), error, ctx);
             }
@@ -412,7 +413,7 @@ impl Handler<Redeclared> for Repository {
         let declared = self.shared.home.repositories().resolve(&self.url.to_string(), &self.project);
         if self.declared != declared {
             self.declared = declared;
-            (self.poll_due, self.redeclared) = (true, true);
+            (self.poll_due, self.heard) = (true, true);
             self.pump(ctx);
         }
     }

@@ -18,7 +18,7 @@ const ASIDE: Duration = Duration::from_millis(100);
 
 /// The part of all turns that rounds may have: one in this many for passes that begin,
 /// enough to keep the processor busy while some wait for an API server; and one in this
-/// many for those that have stood aside, which end before others begin.
+/// many for those that come back after they stood aside, so that they end.
 const ROUNDS: (usize, usize) = (4, 2);
 
 tokio::task_local! {

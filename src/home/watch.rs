@@ -181,11 +181,6 @@ pub async fn run<T: Watched>(client: Client, target: Target, seed: u64, emit: im
                 Some(watcher.backoff.wait(None))
             }
             Err(error) => {
-                if matches!(error, Error::Timeout(_)) {
-                    // An API server whose history was set back takes a position that it has
-                    // not reached yet, and is silent until it has.
-                    watcher.position = None;
-                }
                 let wait = watcher.backoff.wait(error.retry_after());
                 tracing::warn!(target = %watcher.target, error = &error as &dyn std::error::Error, ?wait, "watch failed");
                 Some(wait)
@@ -235,7 +230,13 @@ impl<F> Watcher<F> {
         let mut progress = false;
         loop {
             let idle = if initial.is_some() { IDLE_INITIAL } else { IDLE };
-            let batch = timeout(idle, lines.next_batch()).await.map_err(|_| Error::Timeout(idle))??;
+            let Ok(batch) = timeout(idle, lines.next_batch()).await else {
+                // An API server whose history was set back takes a position that it has not
+                // reached yet, and is silent until it has.
+                self.position = None;
+                return Err(Error::Timeout(idle));
+            };
+            let batch = batch?;
             let Some(batch) = batch else { break };
             for line in lines::split(&batch) {
                 let message = Message::read(line)?;

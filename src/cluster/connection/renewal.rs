@@ -20,7 +20,8 @@ const PROOF: Duration = Duration::from_secs(15);
 const RENEWAL: Duration = Duration::from_secs(30);
 /// Longest wait of a refused request for a newer credential.
 const REPLACED: Duration = Duration::from_secs(5);
-/// Longest wait of a forbidden write for whether that was meant for its owner.
+/// Longest wait of a forbidden write for whether that was meant for its owner: a busy API
+/// server takes a while to be asked.
 const CLEARED: Duration = Duration::from_secs(5);
 /// Between looks at whether an old credential is still in use.
 const DRAINING: Duration = Duration::from_millis(20);

@@ -72,6 +72,8 @@ struct State {
     /// Number of the reading that is wanted, and of the last that was complete.
     reading: u64,
     read: u64,
+    /// Whether it was ever complete.
+    was_read: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +133,7 @@ impl Scopes {
             let mut old = std::mem::take(&mut inner.states);
             for (scope, full, reading) in scopes {
                 let state = old.remove(&scope).filter(|s| s.full || !full);
-                let state = state.unwrap_or(State { full, phase: Phase::Pending, reading, read: 0 });
+                let state = state.unwrap_or(State { full, phase: Phase::Pending, reading, read: 0, was_read: false });
                 inner.states.insert(scope, State { full, reading, ..state });
             }
             inner.planned = Some(asked);
@@ -142,6 +144,7 @@ impl Scopes {
         self.update(|inner| {
             if let Some(state) = inner.states.get_mut(scope) {
                 state.phase = Phase::Synced;
+                state.was_read = true;
                 state.read = state.read.max(reading);
             }
         });
@@ -188,6 +191,17 @@ impl Scopes {
         let failing = |state: &State| matches!(state.phase, Phase::Failing { .. });
         let kinds = inner.states.iter().filter(|(_, state)| failing(state)).map(|(scope, _)| scope.kind.clone());
         (kinds.collect(), !inner.states.is_empty() && inner.states.values().all(failing))
+    }
+
+    /// A kind of which nothing is known yet, and what keeps it from being read, if that may
+    /// change.
+    pub(crate) fn unread(&self) -> Option<(GroupKind, String)> {
+        let inner = self.lock();
+        let mut unread = inner.states.iter().filter(|(_, state)| !state.was_read);
+        unread.find_map(|(scope, state)| match &state.phase {
+            Phase::Failing { message, settled: false } => Some((scope.kind.clone(), message.clone())),
+            Phase::Failing { .. } | Phase::Pending | Phase::Synced => None,
+        })
     }
 
     /// Wakes whenever a watch's state may have changed.

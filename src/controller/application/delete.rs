@@ -65,6 +65,10 @@ pub(super) async fn run(
         Ok(target) => target,
         Err(reason) => return fail(shared, &mut draft, &format!("the cluster cannot be reached: {reason}")).await,
     };
+    if let Some((kind, reason)) = target.live.unread() {
+        // What it has of that kind would be left behind.
+        return fail(shared, &mut draft, &format!("{kind} cannot be read: {reason}")).await;
+    }
     type Part = (&'static [&'static str], Stage);
     const PARTS: [Part; 4] = [
         (&[names::FINALIZER_PRE_DELETE], Stage::Hooks(HookType::PreDelete)),

@@ -195,16 +195,16 @@ async fn drive(
                 Vec::new()
             }
             Step::Discover => {
-                shared.turns.aside(executor.discover()).await;
+                executor.discover().await;
                 Vec::new()
             }
-            Step::DryRun(tasks) => shared.turns.aside(executor.apply(&tasks, true)).await,
-            Step::Apply(tasks) => shared.turns.aside(executor.apply(&tasks, false)).await,
+            Step::DryRun(tasks) => executor.apply(&tasks, true).await,
+            Step::Apply(tasks) => executor.apply(&tasks, false).await,
             Step::Prune(tasks, propagation) | Step::DeleteHooks(tasks, propagation) => {
-                shared.turns.aside(executor.delete(&tasks, propagation)).await
+                executor.delete(&tasks, propagation).await
             }
-            Step::ReleaseHooks(tasks) => shared.turns.aside(executor.release(&tasks)).await,
-            Step::Confirm(tasks) => shared.turns.aside(executor.confirm(&tasks)).await,
+            Step::ReleaseHooks(tasks) => executor.release(&tasks).await,
+            Step::Confirm(tasks) => executor.confirm(&tasks).await,
             Step::Pause(wait) => {
                 shared.turns.aside(tokio::time::sleep(wait)).await;
                 Vec::new()

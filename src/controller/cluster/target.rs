@@ -32,7 +32,7 @@ pub(crate) struct Target {
 pub(crate) enum TargetState {
     /// Nothing is known yet.
     Connecting,
-    /// Connected, every kind seen once.
+    /// Connected, every kind seen once that can be.
     Ready(Arc<Target>),
     /// No connection, for this reason.
     Failed(String),

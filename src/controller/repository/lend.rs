@@ -10,10 +10,10 @@ use argosy_model::AppKey;
 use argosy_proto::v1alpha1::ApplicationSource;
 use argosy_render::{EnabledTypes, Rendered, Tree};
 
-use super::Repository;
 use super::message::{Asked, Generate, GenerateError, Generated};
 use super::round::{self, Round, Station, Wanted};
 use super::snapshot::SnapshotTree;
+use super::{FIRST_BACKOFF, Repository};
 use crate::context::Shared;
 
 /// The mirror, please.
@@ -22,10 +22,15 @@ use crate::context::Shared;
 pub(crate) struct Lend;
 
 /// Ask the remote now. Any number of these while the remote rests are one; one that
-/// fails is asked when its next attempt is due.
+/// fails is asked a little later, however many there are.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct PollNow;
+
+/// Somebody else has asked the remote, and it has answered with news.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Answered;
 
 /// A mirror to look into.
 pub(crate) struct Lent {
@@ -54,7 +59,7 @@ impl Lent {
         if self.refs.as_ref().is_some_and(|known| *known != refs) {
             // Others follow the repository, and they are told by its owner.
             #[expect(clippy::disallowed_methods, reason = "one per request that finds news, and requests are bounded")]
-            self.owner.do_send(PollNow);
+            self.owner.do_send(Answered);
         }
         Ok(refs)
     }
@@ -158,11 +163,21 @@ impl Handler<PollNow> for Repository {
     type Result = ();
 
     fn handle(&mut self, _: PollNow, ctx: &mut Context<Self>) {
-        // The next attempt on a failing remote lists it anyway. One under way may have
-        // listed already.
-        if self.asking || self.failing.is_none() {
+        // Whoever calls cannot know that the remote fails, and must not make it worse. One
+        // that is being asked may have listed already.
+        let has_rested = self.listed_at.is_none_or(|at| at.elapsed() > FIRST_BACKOFF);
+        if self.asking || self.failing.is_none() || has_rested {
             self.poll_due = true;
             self.pump(ctx);
         }
+    }
+}
+
+impl Handler<Answered> for Repository {
+    type Result = ();
+
+    fn handle(&mut self, _: Answered, ctx: &mut Context<Self>) {
+        (self.poll_due, self.heard) = (true, true);
+        self.pump(ctx);
     }
 }

@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// See the module's page.
 pub(crate) struct Connection {
     endpoints: Vec<Endpoint>,
-    /// Without what access takes.
+    /// Without what gives access.
     options: ConnectOptions,
     access: std::sync::Mutex<(Option<EtcdTls>, Option<EtcdUser>)>,
     source: Option<AccessSource>,
@@ -95,15 +95,32 @@ impl Connection {
         })
     }
 
-    /// With what gives access now. Where that cannot be read the last stays good.
     fn options(&self) -> ConnectOptions {
-        let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.source.as_ref().map(AccessSource::read) {
-            Some(Ok(read)) => *access = read,
-            Some(Err(error)) => tracing::warn!(error, "what gives access to etcd cannot be read; going on as before"),
-            None => {}
-        }
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
         with_access(self.options.clone(), access.0.as_ref(), access.1.as_ref())
+    }
+
+    /// Reads what gives access anew; whether it is other than it was. Then all clients are
+    /// made anew, for each connects and signs in with what it was made with.
+    async fn renew_access(&self) -> bool {
+        let has_changed = match self.source.as_ref().map(AccessSource::read) {
+            Some(Ok(read)) => {
+                let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut *access, read.clone()) != read
+            }
+            Some(Err(error)) => {
+                tracing::warn!(error, "what gives access to etcd cannot be read; going on as before");
+                false
+            }
+            None => false,
+        };
+        if has_changed {
+            tracing::info!("what gives access to etcd has changed");
+            for index in 0..self.endpoints.len() {
+                self.forget(index).await;
+            }
+        }
+        has_changed
     }
 
     /// Until one attempt is given up.
@@ -131,14 +148,13 @@ impl Connection {
             };
             let (verdict, reason) = verdict;
             match verdict {
+                // It may be good with what gives access by now.
+                Verdict::Final(CallError::Forbidden(_)) if tried == 0 && self.renew_access().await => {}
                 Verdict::Final(error) => return Err(error),
                 Verdict::SignInAgain => self.forget(index).await,
                 Verdict::Elsewhere => {
                     self.turn_from(index, &reason);
-                    if self.source.is_some() {
-                        // A client connects anew with what it was made with.
-                        self.forget(index).await;
-                    }
+                    self.renew_access().await;
                 }
             }
             tried += 1;

@@ -19,7 +19,7 @@ pub struct EtcdOptions {
     pub tls: Option<EtcdTls>,
     /// User and password, where etcd asks for them.
     pub user: Option<EtcdUser>,
-    /// Where both come from, which may change: asked whenever a connection is made.
+    /// Where both come from, which may change: asked whenever etcd does not answer or refuses.
     pub access: Option<AccessSource>,
     /// After how long without a word from it a replica is taken for dead. Whole
     /// seconds, at least 2.
@@ -45,7 +45,7 @@ pub struct EtcdOptions {
 }
 
 /// TLS towards etcd. Everything is PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EtcdTls {
     /// Authority that signed the certificates of etcd.
     pub authority: Vec<u8>,
@@ -54,7 +54,7 @@ pub struct EtcdTls {
 }
 
 /// Who this replica is to etcd.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EtcdUser {
     /// Name of the user.
     pub name: String,

@@ -37,6 +37,8 @@ async fn a_replica_needs_its_certificate_and_its_password_and_no_more_than_its_p
     admin.user_add("fleet", "secret of fleet", None).await.expect("adds");
     admin.user_grant_role("fleet", "fleet").await.expect("grants");
     admin.auth_enable().await.expect("enables");
+    let connect = connect.with_user("root", "secret of root");
+    let mut admin = Client::connect(etcd.endpoints(), Some(connect)).await.expect("connects");
 
     let judge = Judge::default();
     let with = |name: &str, tls: Option<EtcdTls>, user: Option<EtcdUser>| EtcdOptions {
@@ -74,12 +76,15 @@ async fn a_replica_needs_its_certificate_and_its_password_and_no_more_than_its_p
     one.fleet.declare(clusters(6)).await.expect("is written");
     until_all_owned(&[&one, &two], &clusters(6)).await;
 
-    // A restarted etcd has forgotten its tokens: everybody signs in again, with what is
-    // good by then.
+    // A new password ends the tokens that were given for the old one.
     admin.user_change_password("fleet", "new secret of fleet").await.expect("changes");
     *password.lock().expect("nobody panics with it") = "new secret of fleet";
-    etcd.restart(0).await.expect("etcd starts again");
     eventually(PATIENCE, || async { one.fleet.declare(clusters(7)).await }).await;
     until_all_owned(&[&one, &two], &clusters(7)).await;
+
+    // A restarted etcd has forgotten its tokens: everybody signs in again.
+    etcd.restart(0).await.expect("etcd starts again");
+    eventually(PATIENCE, || async { one.fleet.declare(clusters(8)).await }).await;
+    until_all_owned(&[&one, &two], &clusters(8)).await;
     judge.check();
 }
