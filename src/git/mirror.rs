@@ -132,6 +132,7 @@ impl Mirror {
             return Ok((Fetched { skipped: true, ..Fetched::default() }, failures));
         }
         self.store.clear_rubbish()?;
+        // Empty where only the refs are fetched.
         let revision = oids.first().map(Oid::to_string).unwrap_or_default();
         let fetch = || self.fetch_refs(credentials, &oids, limits);
         let result = self.observed(RequestKind::Fetch, &revision, fetch, |(_, refused)| refused.is_empty());

@@ -38,9 +38,9 @@ const REFUSED: Duration = Duration::from_millis(100);
 pub struct ServeError(#[source] tonic::transport::Error);
 
 /// Answers peers until `shutdown` ends; then calls under way are brought to
-/// their end, as far as that comes soon. Replicas of a fleet hold `links` with each other. `tls` must demand
-/// the peers' certificates, as `argosy_fleet::peer_tls::Identity::server_config`
-/// does.
+/// their end, as far as that comes soon. Replicas of a fleet hold `links` with each
+/// other. `tls` must demand the peers' certificates, as
+/// `argosy_fleet::peer_tls::Identity::server_config` does.
 ///
 /// # Errors
 /// [`ServeError`].

@@ -103,7 +103,7 @@ impl Leader {
             }
             let mut stands = self.stands.clone();
             let elected = tokio::select! {
-                () = stay.lease.ended() => continue,
+                () = stay.lease.ended() => None,
                 _ = stands.wait_for(|stands| !*stands) => None,
                 elected = self.elect(stay.session) => Some(elected),
             };
@@ -122,20 +122,19 @@ impl Leader {
             trouble.on_success();
             tracing::info!(%term, replica = %self.options.me.id, "this replica leads the fleet");
             self.leading.send_replace(Some(term));
-            let (is_deposed, has_resigned) = tokio::select! {
-                () = stay.lease.ended() => (false, false),
-                _ = stands.wait_for(|stands| !*stands) => (false, true),
-                () = self.clone().lead(term) => (true, false),
+            let is_deposed = tokio::select! {
+                () = stay.lease.ended() => false,
+                _ = stands.wait_for(|stands| !*stands) => false,
+                () = self.clone().lead(term) => true,
             };
             self.leading.send_replace(None);
-            if has_resigned {
-                self.withdraw(&stay).await;
-            }
             told::deposed();
             tracing::info!(%term, "this replica leads no longer");
             if is_deposed {
                 // Whoever had a reason for that goes first.
                 sleep(PAUSE * 2).await;
+            } else {
+                self.withdraw(&stay).await;
             }
         }
     }

@@ -105,12 +105,18 @@ fn a_repository_created_anew_under_the_same_url_is_followed() {
     assert_eq!(mirror.objects().snapshot(&sha).unwrap().read("other", 99).unwrap(), b"world");
 }
 
-#[test]
-fn a_commit_on_no_branch_is_fetched_by_its_id_and_an_unknown_one_is_a_clear_error() {
+/// An origin, a commit of it that no ref leads to, and its head.
+fn with_a_lost_commit() -> (Origin, String, String) {
     let origin = Origin::new();
     let lost = origin.publish("a", "lost");
     origin.git(&["reset", "-q", "--hard", "HEAD~1"]);
     let head = origin.publish("a", "kept");
+    (origin, lost, head)
+}
+
+#[test]
+fn a_commit_on_no_branch_is_fetched_by_its_id_and_an_unknown_one_is_a_clear_error() {
+    let (origin, lost, head) = with_a_lost_commit();
     let root = root();
     let mut mirror = Mirror::open(root.path(), &origin.url()).unwrap();
     mirror.fetch(&anonymous(), &[&lost], &Limits::fetch()).unwrap();
@@ -130,10 +136,7 @@ fn a_commit_on_no_branch_is_fetched_by_its_id_and_an_unknown_one_is_a_clear_erro
 
 #[test]
 fn a_commit_that_cannot_be_had_does_not_keep_others_from_coming() {
-    let origin = Origin::new();
-    let lost = origin.publish("a", "lost");
-    origin.git(&["reset", "-q", "--hard", "HEAD~1"]);
-    let head = origin.publish("a", "kept");
+    let (origin, lost, head) = with_a_lost_commit();
     let root = root();
     let mut mirror = Mirror::open(root.path(), &origin.url()).unwrap();
     let unknown = ["0123456789012345678901234567890123456789", "1234567890123456789012345678901234567890"];

@@ -112,7 +112,8 @@ impl Leader {
     }
 
     /// Takes back whatever a stay has begun, though its answer may not have been waited for:
-    /// a leader's key under a lease that lasts keeps all others from leading.
+    /// a leader's key under a lease that lasts keeps all others from leading. Nothing where
+    /// the lease has ended.
     pub(super) async fn withdraw(&self, stay: &Stay) {
         let key = self.keys.write(&Key::Leader);
         let is_ours = Compare::lease(key.clone(), CompareOp::Equal, stay.session.0);
